@@ -1,0 +1,60 @@
+// Package config is the broker's configuration: one table of keys, read from a TOML file, the environment and flags.
+package config
+
+import (
+	"io"
+	"time"
+
+	"github.com/quirelog/quire/segment/flush"
+)
+
+// Config is a broker's validated configuration.
+type Config struct {
+	NodeID         int32
+	DataDir        string
+	KafkaAddr      string // listen address
+	AdvertisedAddr string // as clients dial it; "": the listener's
+	RPCAddr        string
+	HTTPAddr       string // "": no admin HTTP
+	Seeds          []string
+
+	Durability    flush.Mode
+	FlushInterval time.Duration // of durability "interval"
+
+	AutoCreateTopics  bool
+	NumPartitions     int32
+	ReplicationFactor int16
+
+	MaxRequestBytes  int32 // socket.request.max.bytes
+	MaxInFlightBytes int64 // request bytes held over all connections
+	MaxConnections   int
+	IdleTimeout      time.Duration // connections.max.idle.ms
+	FetchMaxBytes    int32
+	FetchSessions    int
+}
+
+// Key is one configuration key: its name in the file, which is also its flag (with dashes) and its environment name
+// (QUIRE_ and upper case with underscores).
+type Key struct {
+	Name    string // as in the file: "kafka-addr"; Kafka's own names ("num.partitions") keep their dots
+	Flag    string
+	Env     string
+	Default string
+	Doc     string // one line
+}
+
+// Keys lists every key in the order in which generate config prints them.
+func Keys() []Key { panic("unimplemented") }
+
+// Source is where values come from; later ones win: defaults, File, Env, Flags.
+type Source struct {
+	File  string            // path of a TOML file; "": none
+	Env   []string          // as os.Environ
+	Flags map[string]string // by key name, only those that were given
+}
+
+// Load reads and validates. All faults are in one error; an unknown key names the nearest known one.
+func Load(s Source) (Config, error) { panic("unimplemented") }
+
+// WriteTemplate prints a commented TOML file with every key at its default.
+func WriteTemplate(w io.Writer) error { panic("unimplemented") }
