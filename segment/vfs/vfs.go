@@ -22,7 +22,8 @@ type FS interface {
 	Stat(name string) (fs.FileInfo, error)
 	// SyncDir makes the directory's entries (creations, renames, removals) durable.
 	SyncDir(dir string) error
-	// SyncFS makes everything written so far to the file system that holds dir durable (syncfs(2)).
+	// SyncFS makes everything written so far to the file system that holds dir durable (syncfs(2)); errors.ErrUnsupported
+	// where the system has no such call.
 	SyncFS(dir string) error
 	// Free returns the bytes that are free to this process, and the size, of the file system that holds dir.
 	Free(dir string) (free, total uint64, err error)
