@@ -27,7 +27,7 @@ func TestDumpLog(t *testing.T) {
 		if err != nil || len(files) == 0 {
 			t.Fatalf("no segment files: %v", err)
 		}
-		out := output(t, nil, "java", "-cp", jars, "kafka.tools.DumpLogSegments", "--deep-iteration", "--files", strings.Join(files, ","))
+		out := output(t, nil, "java", "-cp", jars, "org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--files", strings.Join(files, ","))
 		dumped := string(out)
 		if n := strings.Count(dumped, "| offset: "); n != len(rs) {
 			t.Errorf("%s: kafka-dump-log listed %d records, want %d\n%s", codec, n, len(rs), tail(out))
