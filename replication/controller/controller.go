@@ -5,44 +5,22 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
 )
 
-// TopicID is a topic's UUID. A topic that is deleted and made again gets another one.
-type TopicID [16]byte
-
-// Image is the cluster's metadata at one point of the controller's log. It never changes: read it through one pointer.
-type Image struct {
-	Version       uint64 // index in the controller's log
-	ClusterID     string
-	Topics        map[string]*Topic
-	TopicsByID    map[TopicID]*Topic
-	Brokers       map[int32]Broker
-	BrokerConfigs map[int32]map[string]string // dynamic broker configuration; key -1 is the cluster-wide default
-}
-
-// Topic is one topic of an image.
-type Topic struct {
-	Name       string
-	ID         TopicID
-	Partitions []Partition       // by partition number
-	Configs    map[string]string // only what was set, values as Kafka spells them
-}
-
-// Partition is one partition of a topic.
-type Partition struct {
-	Replicas []int32 // broker ids, the preferred leader first
-}
-
-// Broker is one registered broker.
-type Broker struct {
-	ID          int32
-	Host        string // as clients dial it
-	Port        int32
-	Rack        string
-	RPCAddr     string
-	Incarnation string
-}
+// The log is compacted once it is snapshotThreshold entries longer than the last snapshot; trailingLogs entries stay for
+// members that are a little behind.
+const (
+	snapshotThreshold = 1024
+	trailingLogs      = 256
+)
 
 // Errors that callers decide on.
 var (
@@ -55,66 +33,162 @@ var (
 
 // Options of Open.
 type Options struct {
-	Dir       string // raft.db and the snapshots lie here
+	Dir string // raft.db and the snapshots lie here
+	// Self is registered as given, but for Incarnation: the one that the directory was founded with stays. "": made up.
 	Self      Broker
 	ClusterID string       // of a cluster that this broker founds; "": made up
 	Logger    *slog.Logger // nil: discards
 }
 
-// Controller is this broker's member of the controller group.
-type Controller struct{}
+// Controller is this broker's member of the controller group. Its methods are safe to call from several goroutines.
+type Controller struct {
+	raft  *raft.Raft
+	fsm   *fsm
+	store *storage
+
+	mu      sync.Mutex // guards closing, and calls.Add against it
+	closing bool
+	calls   sync.WaitGroup // commands under way
+}
 
 // Open starts the group; without others configured this broker founds a cluster of its own. It returns once an image is there, which on a
-// single broker takes milliseconds, and the broker itself is registered in it.
-func Open(ctx context.Context, o Options) (*Controller, error) { panic("unimplemented") }
+// single broker takes milliseconds, and the broker itself is registered in it. ErrTimeout when ctx ends first.
+func Open(ctx context.Context, o Options) (*Controller, error) {
+	log := o.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := foundAlone(o); err != nil {
+		return nil, err
+	}
+	store, err := openStorage(o.Dir, newRaftLogger(log))
+	if err != nil {
+		return nil, err
+	}
+	owner, incarnation, err := store.owner()
+	if err == nil && owner != o.Self.ID {
+		err = fmt.Errorf("controller directory %s belongs to broker %d, this is broker %d", o.Dir, owner, o.Self.ID)
+	}
+	if err != nil {
+		return nil, errors.Join(err, store.db.Close())
+	}
+	c, err := start(store, newAloneTransport(owner), log)
+	if err != nil {
+		return nil, err
+	}
+	self := o.Self
+	self.Incarnation = incarnation
+	if err := c.lead(ctx, self); err != nil {
+		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx))) // a lone voter stops at once
+	}
+	return c, nil
+}
+
+// foundAlone founds a cluster of one broker if the directory is empty.
+func foundAlone(o Options) error {
+	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
+		return fmt.Errorf("controller directory: %w", err)
+	}
+	if there, err := exists(o.Dir); there || err != nil {
+		return err
+	}
+	self, cluster := o.Self, o.ClusterID
+	if self.Incarnation == "" {
+		self.Incarnation = newUUID().String()
+	}
+	if cluster == "" {
+		cluster = newUUID().String()
+	}
+	server := raft.Server{ID: serverID(self.ID, self.Incarnation), Address: serverAddress(self.ID)}
+	return found(o.Dir, founding{
+		server:  server,
+		voters:  []raft.Server{server},
+		history: []command{&foundCluster{ClusterID: cluster}, &registerBroker{Broker: self}},
+	})
+}
+
+// start runs the Raft group on an opened directory and owns store from then on.
+func start(store *storage, t raft.Transport, log *slog.Logger) (*Controller, error) {
+	c := &Controller{fsm: newFSM(store.image, log), store: store}
+	conf := raft.DefaultConfig() // one group a broker: the library's timers cost nothing
+	conf.LocalID = store.server
+	conf.Logger = newRaftLogger(log)
+	conf.NoLegacyTelemetry = true
+	conf.NoSnapshotRestoreOnStart = true // openStorage has read it
+	conf.SnapshotThreshold = snapshotThreshold
+	conf.TrailingLogs = trailingLogs
+	var err error
+	c.raft, err = raft.NewRaft(conf, c.fsm, store.db, stableStore{store.db}, store.snapshots, t)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start controller: %w", err), store.db.Close())
+	}
+	return c, nil
+}
+
+// lead makes a lone voter lead, waits until its whole log is applied, and registers self if it is not yet as it should be.
+func (c *Controller) lead(ctx context.Context, self Broker) error {
+	// Raft looks at its heartbeat timer at once when the timeout is shortened, and finds that no leader was heard of.
+	conf := c.raft.ReloadableConfig()
+	conf.HeartbeatTimeout -= time.Millisecond
+	if err := c.raft.ReloadConfig(conf); err != nil {
+		return fmt.Errorf("controller election: %w", err)
+	}
+	select {
+	case <-c.raft.LeaderCh():
+	case <-ctx.Done():
+		return timeout(ctx)
+	}
+	for i := c.Image(); i.Version < c.store.lastCommand; i = c.Image() {
+		select {
+		case <-c.Changed(i):
+		case <-c.fsm.stopped:
+			return c.fsm.stopErr
+		case <-ctx.Done():
+			return timeout(ctx)
+		}
+	}
+	if c.Image().Brokers[self.ID] == self {
+		return nil
+	}
+	_, err := c.propose(ctx, &registerBroker{Broker: self})
+	return err
+}
 
 // Image is the newest image; it is never nil.
-func (c *Controller) Image() *Image { panic("unimplemented") }
+func (c *Controller) Image() *Image { return c.fsm.images.image() }
 
 // Changed returns a channel that is closed when an image newer than i is there.
-func (c *Controller) Changed(i *Image) <-chan struct{} { panic("unimplemented") }
+func (c *Controller) Changed(i *Image) <-chan struct{} { return c.fsm.images.changed(i) }
 
 // Leader is the broker id of the controller; -1: unknown.
-func (c *Controller) Leader() int32 { panic("unimplemented") }
-
-// NewTopic says what CreateTopic makes. The caller has validated names and configurations.
-type NewTopic struct {
-	Name       string
-	Partitions []Partition
-	Configs    map[string]string
+func (c *Controller) Leader() int32 {
+	addr, _ := c.raft.LeaderWithID()
+	id, err := strconv.ParseInt(string(addr), 10, 32)
+	if err != nil {
+		return -1
+	}
+	return int32(id)
 }
 
-// CreateTopic makes a topic with a new id and returns it. ErrTopicExists.
-func (c *Controller) CreateTopic(ctx context.Context, t NewTopic) (*Topic, error) {
-	panic("unimplemented")
+// Close waits for the commands under way and stops the group. When ctx ends first, ErrTimeout: the directory may still be in use.
+func (c *Controller) Close(ctx context.Context) error {
+	c.mu.Lock()
+	closed := c.closing
+	c.closing = true
+	c.mu.Unlock()
+	if closed {
+		return nil
+	}
+	done := make(chan error, 1)
+	go func() {
+		c.calls.Wait() // before the shutdown, after which Raft forgets to answer some of them
+		err := c.raft.Shutdown().Error()
+		done <- errors.Join(err, c.store.db.Close())
+	}()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return timeout(ctx)
+	}
 }
-
-// DeleteTopic removes a topic. ErrUnknownTopic.
-func (c *Controller) DeleteTopic(ctx context.Context, id TopicID) error { panic("unimplemented") }
-
-// AddPartitions appends partitions to a topic. ErrUnknownTopic, ErrPartitions when from is no longer the partition count.
-func (c *Controller) AddPartitions(ctx context.Context, id TopicID, from int, add []Partition) error {
-	panic("unimplemented")
-}
-
-// ConfigChange sets (Value not nil) or removes one configuration key.
-type ConfigChange struct {
-	Key   string
-	Value *string
-}
-
-// AlterTopicConfigs applies all changes or none. ErrUnknownTopic.
-func (c *Controller) AlterTopicConfigs(ctx context.Context, id TopicID, changes []ConfigChange) error {
-	panic("unimplemented")
-}
-
-// AlterBrokerConfigs applies all changes or none; broker -1 is the cluster-wide default.
-func (c *Controller) AlterBrokerConfigs(ctx context.Context, broker int32, changes []ConfigChange) error {
-	panic("unimplemented")
-}
-
-// ProducerIDs reserves a block of n producer ids, unique for the life of the cluster, and returns the first.
-func (c *Controller) ProducerIDs(ctx context.Context, n int32) (int64, error) { panic("unimplemented") }
-
-// Close stops the group.
-func (c *Controller) Close(ctx context.Context) error { panic("unimplemented") }

@@ -1,0 +1,234 @@
+package controller
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	"go.etcd.io/bbolt"
+)
+
+const (
+	dbFile    = "raft.db"
+	dbNewFile = "raft.db.new" // being founded; worth nothing after a crash
+
+	lockTimeout = 2 * time.Second // how long another process may still hold raft.db
+)
+
+var (
+	keyServerID = []byte("QuireServerID")
+	// hashicorp/raft's own keys
+	keyCurrentTerm  = []byte("CurrentTerm")
+	keyLastVoteTerm = []byte("LastVoteTerm")
+	keyLastVoteCand = []byte("LastVoteCand")
+)
+
+// stableStore keeps votes and terms. Raft writes values again that have not changed; each write costs two syncs, so those are left out.
+type stableStore struct{ *raftboltdb.BoltStore }
+
+func (s stableStore) Set(key, value []byte) error {
+	if old, err := s.Get(key); err == nil && string(old) == string(value) {
+		return nil
+	}
+	return s.BoltStore.Set(key, value)
+}
+
+func (s stableStore) SetUint64(key []byte, value uint64) error {
+	if old, err := s.GetUint64(key); err == nil && old == value {
+		return nil
+	}
+	return s.BoltStore.SetUint64(key, value)
+}
+
+// founding is what a new raft.db begins with.
+type founding struct {
+	server  raft.Server
+	voters  []raft.Server // nil: a member that waits to be told of the group
+	history []command     // what the log holds from the start; only the founder's does
+}
+
+// found makes raft.db. It is written beside its place without a sync a write, synced once and renamed: a crash leaves a whole file or none, and an
+// empty start does not pay two syncs for each of its steps.
+func found(dir string, f founding) error {
+	path := filepath.Join(dir, dbNewFile)
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("found controller: %w", err)
+	}
+	db, err := raftboltdb.New(raftboltdb.Options{Path: path, NoSync: true, BoltOptions: boltOptions()})
+	if err != nil {
+		return fmt.Errorf("found controller: %w", err)
+	}
+	err = f.write(db)
+	if err == nil {
+		err = db.Sync()
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		return fmt.Errorf("found controller: %w", err)
+	}
+	if err := os.Rename(path, filepath.Join(dir, dbFile)); err != nil {
+		return fmt.Errorf("found controller: %w", err)
+	}
+	return errors.Join(syncDir(dir), syncDir(filepath.Dir(dir)))
+}
+
+// write is raft.BootstrapCluster with a history: the founder led term 1, in which it stored the configuration at index 1 and the
+// commands after it. The no-op of the first real leader commits them.
+func (f founding) write(db *raftboltdb.BoltStore) error {
+	if err := db.Set(keyServerID, []byte(f.server.ID)); err != nil {
+		return err
+	}
+	if f.voters == nil {
+		return nil
+	}
+	err := errors.Join(
+		db.SetUint64(keyCurrentTerm, 1),
+		db.SetUint64(keyLastVoteTerm, 1),
+		db.Set(keyLastVoteCand, []byte(f.server.Address)))
+	if err != nil {
+		return err
+	}
+	configuration := raft.EncodeConfiguration(raft.Configuration{Servers: f.voters})
+	logs := []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: configuration}}
+	for _, c := range f.history {
+		data, err := encodeCommand(c)
+		if err != nil {
+			return err
+		}
+		logs = append(logs, &raft.Log{Index: uint64(len(logs) + 1), Term: 1, Type: raft.LogCommand, Data: data})
+	}
+	return db.StoreLogs(logs)
+}
+
+func boltOptions() *bbolt.Options {
+	return &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, NoStatistics: true}
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(d.Sync(), d.Close()); err != nil {
+		return fmt.Errorf("sync directory %s: %w", dir, err)
+	}
+	return nil
+}
+
+// storage is an opened controller directory.
+type storage struct {
+	db        *raftboltdb.BoltStore
+	snapshots *raft.FileSnapshotStore
+
+	server      raft.ServerID
+	image       *Image // of the newest snapshot; empty without one
+	lastCommand uint64 // index of the log's last command, 0 when all are in the snapshot
+}
+
+// exists tells whether dir was founded. Snapshots without raft.db are no empty directory but a damaged one.
+func exists(dir string) (bool, error) {
+	if _, err := os.Stat(filepath.Join(dir, dbFile)); err == nil {
+		return true, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	snapshots, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, err
+	}
+	if len(snapshots) > 0 {
+		return false, fmt.Errorf("controller directory %s holds snapshots, but %s is gone", dir, dbFile)
+	}
+	return false, nil
+}
+
+// openStorage opens what found has made and reads the newest snapshot. A damaged snapshot is an error: an older one would need log
+// entries that are compacted away.
+func openStorage(dir string, l *raftLogger) (_ *storage, err error) {
+	db, err := raftboltdb.New(raftboltdb.Options{Path: filepath.Join(dir, dbFile), BoltOptions: boltOptions()})
+	if errors.Is(err, bbolt.ErrTimeout) {
+		return nil, fmt.Errorf("%s is in use by another process", filepath.Join(dir, dbFile))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", filepath.Join(dir, dbFile), err)
+	}
+	defer func() {
+		if err != nil {
+			db.Close()
+		}
+	}()
+	s := &storage{db: db}
+	server, err := db.Get(keyServerID)
+	if err != nil {
+		return nil, fmt.Errorf("controller's server id: %w", err)
+	}
+	s.server = raft.ServerID(server)
+	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, 1, l); err != nil {
+		return nil, fmt.Errorf("controller snapshots: %w", err)
+	}
+	at, err := s.readSnapshot()
+	if err != nil {
+		return nil, err
+	}
+	return s, s.scanLog(at)
+}
+
+// readSnapshot loads the newest snapshot's image and returns the log index up to which it reaches.
+func (s *storage) readSnapshot() (uint64, error) {
+	s.image = &Image{}
+	metas, err := s.snapshots.List()
+	if err != nil || len(metas) == 0 {
+		return 0, err
+	}
+	meta, r, err := s.snapshots.Open(metas[0].ID) // verifies the checksum
+	if err != nil {
+		return 0, fmt.Errorf("controller snapshot %s: %w", metas[0].ID, err)
+	}
+	defer r.Close()
+	if s.image, err = readSnapshot(r); err != nil {
+		return 0, fmt.Errorf("snapshot %s: %w", meta.ID, err)
+	}
+	return meta.Index, nil
+}
+
+// scanLog finds the last command and checks that the log continues the snapshot, which Raft would meet with a panic.
+func (s *storage) scanLog(snapshot uint64) error {
+	first, err := s.db.FirstIndex()
+	if err != nil {
+		return fmt.Errorf("controller log: %w", err)
+	}
+	if first > snapshot+1 {
+		return fmt.Errorf("controller log begins at index %d, but the newest snapshot ends at %d", first, snapshot)
+	}
+	last, err := s.db.LastIndex()
+	if err != nil {
+		return fmt.Errorf("controller log: %w", err)
+	}
+	for i := last; i > snapshot; i-- {
+		var l raft.Log
+		if err := s.db.GetLog(i, &l); err != nil {
+			return fmt.Errorf("controller log at index %d: %w", i, err)
+		}
+		if l.Type == raft.LogCommand {
+			s.lastCommand = i
+			return nil
+		}
+	}
+	return nil
+}
+
+// owner splits the server id into broker id and incarnation.
+func (s *storage) owner() (int32, string, error) {
+	id, incarnation, ok := strings.Cut(string(s.server), "-")
+	n, err := strconv.ParseInt(id, 10, 32)
+	if err != nil || !ok {
+		return 0, "", fmt.Errorf("controller's server id %q is damaged", s.server)
+	}
+	return int32(n), incarnation, nil
+}
