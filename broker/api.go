@@ -8,20 +8,22 @@ import (
 )
 
 // request is one decoded request. Its byte slices point into the frame. A Produce frame belongs to the partitions from then on and is
-// never reused; the frames of all other keys are pooled and must not be referred to after start has returned, unless
-// the handler copied what it needs.
+// never reused; the frames of all other keys are reused and their byte slices must not be referred to after start has returned, unless
+// the handler copied what it needs. Strings are copies and may be kept, but those of Produce keep the whole frame alive:
+// strings.Clone what outlives the request.
 type request struct {
 	msg      kmsg.Request // already at the version of the request
 	clientID string
 	conn     *conn
 }
 
-// finish completes a request. It is run by the connection's writer, in request order, after all earlier responses of the
+// finish completes a request. It is run exactly once by the connection's writer, in request order, after all earlier responses of the
 // connection were written; so it may wait (for a commit, for records to arrive) without a goroutine of its own.
-// A nil finish means that no response is sent (Produce with acks=0). ctx ends when the connection does.
+// A nil finish means that no response is sent (Produce with acks=0). ctx ends when the connection does; then finish still
+// runs, and gives back what start took. What waits without a promise to keep (a long poll) also ends with Broker.stopping.
 type finish func(ctx context.Context) reply
 
-// reply is a response body: a kmsg message, or a stream of encoded bytes and file ranges (Fetch).
+// reply is a response body: a kmsg message at its version, or a stream of encoded bytes and file ranges (Fetch).
 type reply struct {
 	msg    kmsg.Response
 	stream []part // the body at the request's version, without the response header
@@ -34,6 +36,20 @@ type part struct {
 	chunk segment.Chunk
 }
 
+// close lets go of the files that the reply refers to.
+func (r *reply) close() {
+	for i := range r.stream {
+		if r.stream[i].chunk.Len != 0 {
+			r.stream[i].chunk.Close()
+		}
+	}
+}
+
+// answer is the finish of a request that is answered without waiting.
+func answer(msg kmsg.Response) finish {
+	return func(context.Context) reply { return reply{msg: msg} }
+}
+
 // api is one row of the dispatch table; ApiVersions is derived from the table.
 type api struct {
 	key      kmsg.Key
@@ -42,6 +58,3 @@ type api struct {
 	// into finish.
 	start func(ctx context.Context, b *Broker, r *request) finish
 }
-
-// conn is one client connection.
-type conn struct{}

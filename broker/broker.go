@@ -16,6 +16,12 @@ type Broker struct {
 	log        *slog.Logger
 	controller *controller.Controller
 	partitions *partition.Manager
+	clusterID  string
+
+	dispatch *dispatch
+	metrics  *metrics
+	kafka    *listener
+	stopping chan struct{} // closed when Close begins: long polls end
 }
 
 // Options of Start beside the configuration.

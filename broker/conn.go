@@ -1,0 +1,218 @@
+package broker
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// conn is one client connection: the goroutine that serves it reads, decodes and starts requests, a second one finishes and
+// writes them. Responses leave in request order because there is one queue between the two.
+type conn struct {
+	l      *listener
+	nc     net.Conn
+	remote string
+
+	// The reader's.
+	br       *bufio.Reader
+	clientID string // of the last request: it hardly ever changes
+
+	queue    chan pending
+	inFlight atomic.Int32 // requests queued or being finished
+
+	w responseWriter // the writer's
+}
+
+// pending is a request between the reader and the writer.
+type pending struct {
+	finish      finish
+	correlation int32
+	flexible    bool // the response header has a tag section
+	route       *route
+	held        int64 // bytes of the budget, released when the response is written
+	began       time.Time
+}
+
+var errDraining = errors.New("broker is closing")
+
+func newConn(l *listener, nc net.Conn) *conn {
+	return &conn{
+		l:      l,
+		nc:     nc,
+		remote: nc.RemoteAddr().String(),
+		br:     bufio.NewReaderSize(nc, readBufferBytes),
+		queue:  make(chan pending, maxPipelined),
+		w:      responseWriter{nc: nc, sent: l.b.metrics.bytesOut},
+	}
+}
+
+// serve reads requests until the connection ends, and returns when everything started is finished.
+func (c *conn) serve(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		c.write(ctx)
+	}()
+	err := c.read(ctx)
+	if !c.l.draining.Load() {
+		cancel() // nobody waits for the answers
+	}
+	close(c.queue)
+	<-written
+	cancel()
+	c.nc.Close()
+	if !errors.Is(err, io.EOF) {
+		c.l.b.log.Debug("connection closed", "remote", c.remote, "client_id", c.clientID, "reason", err)
+	}
+}
+
+func (c *conn) read(ctx context.Context) error {
+	for {
+		size, produce, err := c.awaitFrame()
+		if err != nil {
+			return err
+		}
+		if err := c.request(ctx, size, produce); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitFrame waits for the beginning of the next frame: without a limit while requests are under way, else up to the idle timeout.
+func (c *conn) awaitFrame() (size int, produce bool, err error) {
+	for {
+		if err := c.readDeadline(c.l.b.cfg.IdleTimeout); err != nil {
+			return 0, false, err
+		}
+		_, err = c.br.Peek(4)
+		if err == nil {
+			break
+		}
+		if c.l.draining.Load() {
+			return 0, false, errDraining
+		}
+		idle := errors.Is(err, os.ErrDeadlineExceeded) && c.inFlight.Load() > 0 && c.br.Buffered() == 0
+		if !idle {
+			return 0, false, err
+		}
+	}
+	if err := c.readDeadline(frameGrace); err != nil {
+		return 0, false, err
+	}
+	prefix, err := c.br.Peek(4 + minFrameBytes)
+	if err != nil {
+		return 0, false, fmt.Errorf("read frame: %w", err)
+	}
+	return frameSize(prefix, c.l.b.cfg.MaxRequestBytes)
+}
+
+// readDeadline lets reads take d from now, and none at all once the listener drains: drain sets its mark before it sets
+// deadlines, so one of the two is always seen.
+func (c *conn) readDeadline(d time.Duration) error {
+	if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
+		return err
+	}
+	if c.l.draining.Load() {
+		return errDraining
+	}
+	return nil
+}
+
+// request reads one frame, starts what it asks for and queues the rest for the writer.
+func (c *conn) request(ctx context.Context, size int, produce bool) error {
+	if d := time.Duration(size) * time.Second / frameRate; d > time.Second {
+		if err := c.readDeadline(frameGrace + d); err != nil {
+			return err
+		}
+	}
+	f, err := readFrame(ctx, c.br, c.l.budget, size, produce)
+	if err != nil {
+		return fmt.Errorf("read frame of %d bytes: %w", size, err)
+	}
+	c.l.b.metrics.bytesIn.Add(float64(4 + size))
+	p, err := c.start(ctx, &f)
+	f.done(c.br)
+	if err != nil {
+		c.l.budget.release(f.held)
+		return err
+	}
+	if !produce {
+		keep := min(f.held, int64(size)*heldFactor)
+		c.l.budget.release(f.held - keep)
+		f.held = keep
+	}
+	p.held = f.held
+	c.inFlight.Add(1)
+	c.queue <- p // the writer takes everything, also after the connection has failed
+	return nil
+}
+
+// start decodes a frame and runs the handler's first half.
+func (c *conn) start(ctx context.Context, f *frame) (pending, error) {
+	h := parseHeader(f.bytes)
+	p := pending{correlation: h.correlation, began: time.Now()}
+	p.route = c.l.b.dispatch.find(h.key)
+	if p.route == nil {
+		return p, fmt.Errorf("request key %d is not supported", h.key)
+	}
+	isApiVersions := p.route.key == kmsg.ApiVersions
+	if h.version < p.route.min || h.version > p.route.max {
+		if isApiVersions {
+			p.finish = unsupportedApiVersions(p.route.api)
+			return p, nil
+		}
+		return p, fmt.Errorf("%s version %d is not supported", p.route.key.Name(), h.version)
+	}
+	msg := p.route.key.Request()
+	msg.SetVersion(h.version)
+	id, err := decode(msg, f.bytes[minFrameBytes:])
+	if err != nil {
+		return p, fmt.Errorf("decode %s version %d: %w", p.route.key.Name(), h.version, err)
+	}
+	if string(id) != c.clientID {
+		c.clientID = string(id)
+	}
+	p.flexible = msg.IsFlexible() && !isApiVersions
+	p.finish = p.route.start(ctx, c.l.b, &request{msg: msg, clientID: c.clientID, conn: c})
+	return p, nil
+}
+
+// write finishes requests in order until the queue is closed. After a failure it goes on finishing, so that what requests hold
+// is given back, but writes no more.
+func (c *conn) write(ctx context.Context) {
+	failed := false
+	for p := range c.queue {
+		if p.finish != nil {
+			if err := c.respond(ctx, p, failed); err != nil && !failed {
+				failed = true
+				c.nc.Close() // ends the reader, which ends ctx
+				c.l.b.log.Debug("response failed", "remote", c.remote, "request", p.route.key.Name(), "reason", err)
+			}
+		}
+		p.route.metrics.observe(time.Since(p.began))
+		c.l.budget.release(p.held)
+		c.inFlight.Add(-1)
+	}
+}
+
+func (c *conn) respond(ctx context.Context, p pending, failed bool) error {
+	r := p.finish(ctx)
+	defer r.close()
+	switch {
+	case failed || ctx.Err() != nil && !c.l.draining.Load():
+		return nil
+	case r.err != nil:
+		return r.err
+	}
+	return c.w.response(p.correlation, p.flexible, &r)
+}
+
