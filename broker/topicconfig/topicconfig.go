@@ -1,0 +1,193 @@
+// Package topicconfig is the table of topic configuration keys: type, default, validation and documentation. A key is in the table
+// only where it has an effect.
+package topicconfig
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Type is a key's type as DescribeConfigs names it (KIP-569).
+type Type int8
+
+// The types in use; the values are the protocol's.
+const (
+	String Type = 2
+	Int    Type = 3
+	Long   Type = 5
+)
+
+// String is Kafka's name of the type.
+func (t Type) String() string {
+	switch t {
+	case Int:
+		return "INT"
+	case Long:
+		return "LONG"
+	default:
+		return "STRING"
+	}
+}
+
+// ErrInvalid is wrapped by every error of this package: an unknown key or a value that is not allowed.
+var ErrInvalid = errors.New("invalid topic configuration")
+
+// Config is a topic's configuration, parsed.
+type Config struct {
+	SegmentBytes      int64
+	SegmentAge        time.Duration // segment.ms
+	MaxMessageBytes   int32         // of one record batch as the client sent it
+	MinInsyncReplicas int32
+	LogAppendTime     bool // message.timestamp.type=LogAppendTime
+}
+
+// Key is one row of the table.
+type Key struct {
+	Name    string
+	Broker  string // the name of the same setting among Kafka's broker keys, as DescribeConfigs lists synonyms
+	Type    Type
+	Default string
+	Doc     string
+
+	min, max int64    // of Int and Long
+	oneOf    []string // of String
+	set      func(c *Config, n int64, s string)
+}
+
+// keys is the table, by name.
+var keys = []Key{
+	{
+		Name: "max.message.bytes", Broker: "message.max.bytes", Type: Int, Default: "1048588", max: math.MaxInt32,
+		Doc: "The largest record batch in bytes, after compression, that producers may send.",
+		set: func(c *Config, n int64, _ string) { c.MaxMessageBytes = int32(n) },
+	},
+	{
+		Name: "message.timestamp.type", Broker: "log.message.timestamp.type", Type: String, Default: "CreateTime",
+		Doc:   "Whether a record's timestamp is when its producer made it (CreateTime) or when it was appended (LogAppendTime).",
+		oneOf: []string{"CreateTime", "LogAppendTime"},
+		set:   func(c *Config, _ int64, s string) { c.LogAppendTime = s == "LogAppendTime" },
+	},
+	{
+		Name: "min.insync.replicas", Broker: "min.insync.replicas", Type: Int, Default: "1", min: 1, max: math.MaxInt32,
+		Doc: "How many replicas must be in sync for a produce with acks=all; with fewer it gets NOT_ENOUGH_REPLICAS.",
+		set: func(c *Config, n int64, _ string) { c.MinInsyncReplicas = int32(n) },
+	},
+	{
+		Name: "segment.bytes", Broker: "log.segment.bytes", Type: Int, Default: "134217728", min: 1 << 20, max: math.MaxInt32,
+		Doc: "The size in bytes at which a partition begins a new segment file.",
+		set: func(c *Config, n int64, _ string) { c.SegmentBytes = n },
+	},
+	{
+		Name: "segment.ms", Broker: "log.roll.ms", Type: Long, Default: "604800000", min: 1, max: math.MaxInt64,
+		Doc: "The age in milliseconds at which a partition begins a new segment file with the next append.",
+		set: func(c *Config, n int64, _ string) { c.SegmentAge = milliseconds(n) },
+	},
+}
+
+// milliseconds is n ms, or the longest duration where n ms are longer.
+func milliseconds(n int64) time.Duration {
+	return time.Duration(min(n, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
+}
+
+// Keys lists the table by name.
+func Keys() []Key { return slices.Clone(keys) }
+
+// Find returns the row of name.
+func Find(name string) (Key, bool) {
+	for _, k := range keys {
+		if k.Name == name {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// defaults is the configuration of a topic that sets nothing.
+var defaults = func() Config {
+	var c Config
+	for i := range keys {
+		if err := keys[i].apply(&c, keys[i].Default); err != nil {
+			panic(err)
+		}
+	}
+	return c
+}()
+
+// Default is the configuration of a topic that sets nothing.
+func Default() Config { return defaults }
+
+// Parse is the configuration of a topic that sets values; all faults are in one error, which wraps ErrInvalid.
+func Parse(values map[string]string) (Config, error) {
+	c := defaults
+	if len(values) == 0 {
+		return c, nil
+	}
+	var faults []error
+	for _, name := range sortedNames(values) {
+		if err := parseOne(&c, name, values[name]); err != nil {
+			faults = append(faults, err)
+		}
+	}
+	return c, errors.Join(faults...)
+}
+
+func parseOne(c *Config, name, value string) error {
+	k, ok := Find(name)
+	if !ok {
+		return UnknownKey(name)
+	}
+	return k.apply(c, value)
+}
+
+// UnknownKey is the error for a key that is not in the table; it says which are.
+func UnknownKey(name string) error {
+	known := make([]string, len(keys))
+	for i := range keys {
+		known[i] = keys[i].Name
+	}
+	return fmt.Errorf("%w: unknown topic config name: %s (known: %s)", ErrInvalid, name, strings.Join(known, ", "))
+}
+
+// Check says whether value is allowed for the key.
+func (k *Key) Check(value string) error {
+	var c Config
+	return k.apply(&c, value)
+}
+
+func (k *Key) apply(c *Config, value string) error {
+	bad := func(why string) error {
+		return fmt.Errorf("%w: invalid value %s for configuration %s: %s", ErrInvalid, value, k.Name, why)
+	}
+	if k.Type == String {
+		if !slices.Contains(k.oneOf, value) {
+			return bad("must be one of: " + strings.Join(k.oneOf, ", "))
+		}
+		k.set(c, 0, value)
+		return nil
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
+	switch {
+	case err != nil:
+		return bad("not a number of type " + k.Type.String())
+	case n < k.min:
+		return bad(fmt.Sprintf("must be at least %d", k.min))
+	case n > k.max:
+		return bad(fmt.Sprintf("must be at most %d", k.max))
+	}
+	k.set(c, n, "")
+	return nil
+}
+
+func sortedNames(m map[string]string) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return names
+}
