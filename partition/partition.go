@@ -6,13 +6,12 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/segment"
-	"github.com/quirelog/quire/segment/batch"
-	"github.com/quirelog/quire/segment/flush"
-	"github.com/quirelog/quire/segment/vfs"
 )
 
 // Offset is the position of a record in the partition.
@@ -23,26 +22,16 @@ type ID = replication.GroupID
 
 // Errors that callers decide on. The broker maps them to Kafka's codes in broker/errors.go.
 var (
-	ErrNotLeader          = errors.New("not the leader of this partition")
-	ErrUnknownOutcome     = errors.New("the outcome of the append is unknown")
-	ErrClosed             = errors.New("partition is closed")
+	ErrNotLeader          = replication.ErrNotLeader
+	ErrUnknownOutcome     = replication.ErrUnknownOutcome // the batch may still commit
+	ErrClosed             = replication.ErrClosed
+	ErrDamaged            = replication.ErrDamaged
 	ErrOffsetOutOfRange   = segment.ErrOffsetOutOfRange
 	ErrOutOfOrderSequence = errors.New("out of order sequence number")
 	ErrInvalidEpoch       = errors.New("producer epoch is older than the one known")
 	ErrFencedLeaderEpoch  = errors.New("leader epoch is older than the current one")
 	ErrUnknownLeaderEpoch = errors.New("leader epoch is newer than the current one")
-	ErrDamaged            = errors.New("replica is fenced: its log is damaged")
 	ErrDiskFull           = errors.New("disk is nearly full")
-)
-
-// Acks says when an append answers.
-type Acks int8
-
-// The values of Kafka's acks.
-const (
-	AcksNone   Acks = 0  // never: the caller does not wait
-	AcksLeader Acks = 1  // the leader has stored it as the durability mode wants
-	AcksAll    Acks = -1 // committed
 )
 
 // Config is a partition's part of its topic's configuration.
@@ -52,87 +41,102 @@ type Config struct {
 	LogAppendTime bool // message.timestamp.type=LogAppendTime
 }
 
-// Appended is where a batch went.
-type Appended struct {
-	Base       Offset
-	AppendTime int64 // ms since the epoch under LogAppendTime, else -1
-	LogStart   Offset
+// recordLog is what a partition reads of its segment.Log. The group alone writes to it.
+type recordLog interface {
+	StartOffset() Offset
+	EndOffset() Offset
+	Size() int64
+	Read(from, limit Offset, maxBytes int) (segment.Chunk, error)
+	BytesBetween(from, limit Offset) int64
+	OffsetForTimestamp(ts int64, limit Offset) (segment.TimestampOffset, bool, error)
+	MaxTimestamp(limit Offset) (segment.TimestampOffset, bool, error)
+	Epochs() []segment.EpochStart
+	Reconfigure(s segment.Settings)
+	Close() error
 }
 
-// Pending is an append under way.
-type Pending struct{}
-
-// Wait returns the outcome. When ctx ends first the batch may still commit: ErrUnknownOutcome.
-func (a *Pending) Wait(ctx context.Context) (Appended, error) { panic("unimplemented") }
-
-// Partition is this broker's replica.
-type Partition struct{}
-
-// Append gives data, one batch that batch.Validate has passed as h, to the partition for good: the caller may not touch it again. Appends of one caller keep their order.
-// It checks idempotence (the last five sequences of a producer, in-flight batches included: a repeat gets the first
-// one's outcome) and blocks while too much is in flight (replication.MaxInFlight batches, 8 MiB), until ctx ends.
-func (p *Partition) Append(ctx context.Context, data []byte, h batch.Header, acks Acks) (*Pending, error) {
-	panic("unimplemented")
+// raftGroup is what a partition uses of its replication.Group.
+type raftGroup interface {
+	Propose(data []byte, failed func(error))
+	Leader() (replication.ServerID, segment.Term)
+	Close(ctx context.Context) error
 }
 
-// Marks are a replica's offsets at one moment.
-type Marks struct {
-	LogStart      Offset
-	HighWatermark Offset
-	LastStable    Offset
-	Epoch         int32 // leader epoch
+// The values of Partition.role that are not the epoch of a leader.
+const (
+	roleFollower int64 = -1
+	roleClosed   int64 = -2
+	roleDamaged  int64 = -3 // a damaged one of several replicas: the others serve
+)
+
+// Partition is this broker's replica of one partition.
+//
+// What always holds:
+//   - high is the end of what was committed and applied; it never goes back while the partition is open, and no read goes beyond it.
+//   - high is stored before the appends that it covers are answered and before fetchers are woken.
+//   - applied moves by Machine.Commit and Restore only. What a leader has proposed but not seen committed is in overlay and
+//     window, and overlay is empty whenever role is not an epoch.
+//   - Sequences are judged only in a leadership in which every earlier batch's outcome is known: an unknown outcome
+//     ends it (role becomes roleFollower) until the group says Leading(true) again.
+//   - Batches are proposed in the order in which they were judged.
+//
+// Lock order: order, then mu; nothing else is locked or waited for under mu. Watchers have their own lock, taken under
+// neither.
+type Partition struct {
+	id       ID
+	topic    string
+	log      recordLog
+	group    raftGroup // nil when damaged
+	damaged  bool      // set before the partition is shared: the log is damaged, nothing is appended
+	voters   []replication.ServerID
+	now      func() time.Time
+	disk     *diskGuard
+	logger   *slog.Logger
+	watchers watchers
+
+	appendTime atomic.Bool  // Config.LogAppendTime
+	high       atomic.Int64 // high watermark; written under mu
+	role       atomic.Int64 // the leader epoch while this replica leads, else one of role…; written under mu
+
+	order sync.Mutex // held from judging a batch until it is proposed
+
+	mu         sync.Mutex // guards what follows
+	applied    producers  // written by the group's goroutine, under mu; so that goroutine may read it without
+	overlay    overlay
+	window     window
+	epochStart Offset // log end when the current leadership began
 }
 
-// CurrentEpoch is what a request says the leader epoch is (KIP-320); -1: it does not say.
-type CurrentEpoch int32
+// ID names the partition.
+func (p *Partition) ID() ID { return p.id }
 
-// Marks returns the offsets, if this replica leads: ErrNotLeader, ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch.
-func (p *Partition) Marks(e CurrentEpoch) (Marks, error) { panic("unimplemented") }
-
-// Read returns whole batches from the one that holds from on, below the high watermark: up to maxBytes, but one batch at least. The chunk must be closed. Errors as Marks and
-// ErrOffsetOutOfRange, with which the marks are still valid.
-func (p *Partition) Read(from Offset, maxBytes int, e CurrentEpoch) (segment.Chunk, Marks, error) {
-	panic("unimplemented")
-}
-
-// Available is about how many bytes lie from from to the high watermark.
-func (p *Partition) Available(from Offset) int64 { panic("unimplemented") }
-
-// Waiter is woken when a partition it watches gets new committed records, stops leading or closes.
-type Waiter struct{}
-
-// NewWaiter makes one, for one goroutine.
-func NewWaiter() *Waiter { panic("unimplemented") }
-
-// C receives when something happened since the last receive (it holds one token).
-func (w *Waiter) C() <-chan struct{} { panic("unimplemented") }
-
-// Watch adds w to p's waiters; Unwatch removes it.
-func (p *Partition) Watch(w *Waiter) { panic("unimplemented") }
-
-// Unwatch removes w from p's waiters.
-func (p *Partition) Unwatch(w *Waiter) { panic("unimplemented") }
-
-// OffsetForTimestamp, MaxTimestamp: see segment.Log, below the high watermark.
-func (p *Partition) OffsetForTimestamp(ts int64) (segment.TimestampOffset, bool, error) {
-	panic("unimplemented")
-}
-
-// MaxTimestamp finds the record with the largest timestamp below the high watermark.
-func (p *Partition) MaxTimestamp() (segment.TimestampOffset, bool, error) { panic("unimplemented") }
-
-// EpochEnd answers OffsetForLeaderEpoch: the largest epoch at or below epoch that this log knows and the offset at which it
-// ends. (-1, -1) when the log knows none (KIP-101, KIP-279).
-func (p *Partition) EpochEnd(epoch int32) (int32, Offset) { panic("unimplemented") }
-
-// EpochAt is the leader epoch of the record at o; -1 if there is none.
-func (p *Partition) EpochAt(o Offset) int32 { panic("unimplemented") }
-
-// Leader is who leads, as far as this broker knows ("" nobody), and the leader epoch.
-func (p *Partition) Leader() (replication.ServerID, int32) { panic("unimplemented") }
+// Topic is the topic's name.
+func (p *Partition) Topic() string { return p.topic }
 
 // Size is the bytes on disk.
-func (p *Partition) Size() int64 { panic("unimplemented") }
+func (p *Partition) Size() int64 { return p.log.Size() }
+
+// Reconfigure changes the partition's configuration from now on.
+func (p *Partition) Reconfigure(c Config) {
+	p.appendTime.Store(c.LogAppendTime)
+	p.log.Reconfigure(segment.Settings{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge})
+}
+
+// Leader is who leads, as far as this broker knows ("" nobody), and the leader epoch.
+func (p *Partition) Leader() (replication.ServerID, int32) {
+	if p.group != nil {
+		leader, term := p.group.Leader()
+		return leader, int32(term)
+	}
+	if role := p.role.Load(); role >= 0 && len(p.voters) == 1 {
+		return p.voters[0], int32(role) // damaged, but the only one to read from
+	}
+	return "", -1
+}
+
+// Damaged says whether the replica is fenced because its log is damaged. The only replica of a partition is then read-only,
+// up to the damage; one of several serves nothing.
+func (p *Partition) Damaged() bool { return p.damaged }
 
 // ProducerState is one producer as the partition knows it.
 type ProducerState struct {
@@ -142,59 +146,33 @@ type ProducerState struct {
 	LastTimestamp int64 // ms since the epoch
 }
 
-// Producers lists the producers with applied state.
-func (p *Partition) Producers() []ProducerState { panic("unimplemented") }
-
-// Options of a Manager.
-type Options struct {
-	FS          vfs.FS // nil: the operating system
-	Dir         string // the data directory: <dir>/<topic>-<partition>/
-	Node        *replication.Node
-	Flusher     *flush.Flusher
-	Now         func() time.Time // nil: time.Now
-	ProducerTTL time.Duration    // a producer idle this long is forgotten; 0: 24 h
-	MinFree     uint64           // bytes free on the disk below which appends get ErrDiskFull; 0: 64 MiB
-	Logger      *slog.Logger
+// Producers lists the producers with applied state, by id.
+func (p *Partition) Producers() []ProducerState {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.applied.list(p.now().UnixMilli())
 }
 
-// Manager opens, finds, closes and deletes the partitions of one broker.
-type Manager struct{}
-
-// NewManager finishes deletions that a crash interrupted (directories named *.deleted) and opens nothing.
-func NewManager(o Options) (*Manager, error) { panic("unimplemented") }
-
-// Spec says which partition to open.
-type Spec struct {
-	ID     ID
-	Topic  string
-	Voters []replication.ServerID
-	Config Config
+// setRole is called with mu held. A closed partition stays closed.
+func (p *Partition) setRole(role int64) {
+	if p.role.Load() != roleClosed {
+		p.role.Store(role)
+	}
+	if role < 0 {
+		p.overlay.clear()
+	}
 }
 
-// Open opens a partition, making its directory if it is new; partition.meta in it carries the topic id. A directory of the same name with
-// another id is a topic that was deleted meanwhile: it is deleted.
-func (m *Manager) Open(s Spec) (*Partition, error) { panic("unimplemented") }
-
-// Get finds an open partition by topic name, ByID by topic id; nil if there is none.
-func (m *Manager) Get(topic string, n int32) *Partition { panic("unimplemented") }
-
-// ByID finds an open partition by topic id; nil if there is none.
-func (m *Manager) ByID(id ID) *Partition { panic("unimplemented") }
-
-// All lists the open partitions.
-func (m *Manager) All() []*Partition { panic("unimplemented") }
-
-// ID and Topic name a partition.
-func (p *Partition) ID() ID { panic("unimplemented") }
-
-// Topic is the topic's name.
-func (p *Partition) Topic() string { panic("unimplemented") }
-
-// Reconfigure changes a partition's configuration from now on.
-func (p *Partition) Reconfigure(c Config) { panic("unimplemented") }
-
-// Delete closes the partition, renames its directory to <topic id>-<partition>.deleted, removes it and drops the votes last.
-func (m *Manager) Delete(ctx context.Context, id ID) error { panic("unimplemented") }
-
-// Close closes all partitions cleanly, side by side.
-func (m *Manager) Close(ctx context.Context) error { panic("unimplemented") }
+// close refuses what comes from now on, fails what waits and closes the group with its log.
+func (p *Partition) close(ctx context.Context) error {
+	p.mu.Lock()
+	p.setRole(roleClosed)
+	wake := p.window.refuse(ErrClosed)
+	p.mu.Unlock()
+	wake.fire()
+	p.watchers.wake()
+	if p.group == nil {
+		return p.log.Close()
+	}
+	return p.group.Close(ctx)
+}

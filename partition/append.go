@@ -1,0 +1,240 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/quirelog/quire/segment/batch"
+)
+
+// Acks says when an append answers.
+type Acks int8
+
+// The values of Kafka's acks.
+const (
+	AcksNone   Acks = 0  // never: the caller does not wait
+	AcksLeader Acks = 1  // the leader has stored it as the durability mode wants
+	AcksAll    Acks = -1 // committed
+)
+
+// Appended is where a batch went.
+type Appended struct {
+	Base       Offset
+	AppendTime int64 // ms since the epoch under LogAppendTime, else -1
+	LogStart   Offset
+}
+
+// Pending is an append under way.
+//
+// p, data's identity, size, seq and epoch are set before it is shared. The rest belongs to p.mu; out and err do not change
+// once settled is true. A Pending without p was settled when it was made.
+type Pending struct {
+	p     *Partition
+	data  []byte // nil once settled
+	size  int64
+	seq   sequence
+	epoch int64 // leader epoch in which it was proposed
+
+	newer   *Pending // of the same producer, in the overlay
+	waiting signalList
+	settled bool
+	out     Appended
+	err     error
+}
+
+// unwaited is what AcksNone gets: nobody will ask.
+var unwaited = &Pending{settled: true, out: Appended{Base: -1, AppendTime: -1, LogStart: -1}}
+
+// Append gives data, one batch that batch.Validate has passed as h, to the partition for good: the caller may not touch it again.
+// Appends of one caller keep their order.
+// It checks idempotence (KIP-98: the last five sequences of a producer, in-flight batches included: a repeat gets the first
+// one's outcome) and blocks while too much is in flight (replication.MaxInFlight batches, 8 MiB), first come first served, until ctx
+// ends.
+//
+// AcksLeader and AcksAll are the same at one voter, where storing is committing. The Pending of AcksNone answers at once
+// with the offset -1. Errors: ErrNotLeader, ErrClosed, ErrDamaged, ErrDiskFull, ErrOutOfOrderSequence, ErrInvalidEpoch,
+// and ctx's; none of them leaves anything in the log.
+func (p *Partition) Append(ctx context.Context, data []byte, h batch.Header, acks Acks) (*Pending, error) {
+	if p.damaged {
+		return nil, ErrDamaged
+	}
+	now := p.now()
+	if err := p.disk.check(now); err != nil {
+		return nil, err
+	}
+	if p.appendTime.Load() {
+		batch.StampAppendTime(data, now.UnixMilli())
+	}
+	pd := &Pending{p: p, data: data, size: int64(len(data)), seq: sequenceOf(&h)}
+	if err := p.admit(ctx, pd.size); err != nil {
+		return nil, err
+	}
+	pd, err := p.propose(pd, now)
+	if err != nil {
+		return nil, err
+	}
+	if acks == AcksNone {
+		return unwaited, nil
+	}
+	return pd, nil
+}
+
+// admit takes room in the window.
+func (p *Partition) admit(ctx context.Context, size int64) error {
+	p.mu.Lock()
+	if err := p.writable(); err != nil {
+		p.mu.Unlock()
+		return err
+	}
+	t := p.window.admit(size)
+	p.mu.Unlock()
+	if t == nil {
+		return nil
+	}
+	select {
+	case <-t.ch:
+		return t.err
+	case <-ctx.Done():
+		p.mu.Lock()
+		wake := p.window.leave(t)
+		p.mu.Unlock()
+		wake.fire()
+		return fmt.Errorf("waiting for room among the batches in flight: %w", context.Cause(ctx))
+	}
+}
+
+// writable is called with mu held.
+func (p *Partition) writable() error {
+	switch p.role.Load() {
+	case roleFollower:
+		return ErrNotLeader
+	case roleClosed:
+		return ErrClosed
+	}
+	return nil
+}
+
+// propose judges an admitted batch and proposes it, or returns the append that it repeats. Order is held over both, so that
+// the log has batches as they were judged; mu is not held over Propose, which may report a failure at once.
+func (p *Partition) propose(pd *Pending, now time.Time) (*Pending, error) {
+	p.order.Lock()
+	defer p.order.Unlock()
+	p.mu.Lock()
+	first, err := p.register(pd, now)
+	var wake signalList
+	if first != pd {
+		wake = p.window.release(pd.size)
+	}
+	p.mu.Unlock()
+	wake.fire()
+	if first == pd {
+		p.group.Propose(pd.data, pd.failed)
+	}
+	return first, err
+}
+
+// register is called with mu held. It returns pd where it is to be proposed, an earlier append where pd repeats it.
+func (p *Partition) register(pd *Pending, now time.Time) (*Pending, error) {
+	if err := p.writable(); err != nil {
+		return nil, err
+	}
+	pd.epoch = p.role.Load()
+	if pd.seq.idempotent() {
+		flying, done, err := judge(&p.applied, p.overlay, pd.seq, now.UnixMilli())
+		switch {
+		case err != nil:
+			return nil, err
+		case flying != nil:
+			return flying, nil
+		case done != nil:
+			return &Pending{settled: true, out: p.answer(done)}, nil
+		}
+		p.overlay.add(pd)
+	}
+	p.window.proposed(pd)
+	return pd, nil
+}
+
+// answer is the outcome of a batch that is written.
+func (p *Partition) answer(w *written) Appended {
+	a := Appended{Base: w.base, AppendTime: -1, LogStart: p.log.StartOffset()}
+	if w.appendTime {
+		a.AppendTime = w.timestamp
+	}
+	return a
+}
+
+// settle is called once a Pending, with mu held.
+func (a *Pending) settle(out Appended, err error) (wake signalList) {
+	a.settled, a.out, a.err, a.data = true, out, err, nil
+	wake, a.waiting = a.waiting, signalList{}
+	a.p.window.trim()
+	wake.join(a.p.window.release(a.size))
+	return wake
+}
+
+// failed is the group's word that a batch will not commit, or, with ErrUnknownOutcome, that nobody knows.
+//
+// After the latter no sequence may be judged: the batch may yet commit, and a repeat of it would be written twice. The group
+// tells Leading(true) only when everything of earlier terms is applied, so that is when appends go on.
+func (a *Pending) failed(err error) {
+	p := a.p
+	p.mu.Lock()
+	if a.settled {
+		p.mu.Unlock()
+		return
+	}
+	var wake signalList
+	if errors.Is(err, ErrUnknownOutcome) && p.role.Load() == a.epoch {
+		p.setRole(roleFollower)
+		wake = p.window.refuse(ErrNotLeader)
+	}
+	p.overlay.failed(a)
+	wake.join(a.settle(Appended{}, fmt.Errorf("append of %d bytes: %w", a.size, err)))
+	p.mu.Unlock()
+	wake.fire()
+}
+
+// Wait returns the outcome. When ctx ends first the batch may still commit: ErrUnknownOutcome.
+func (a *Pending) Wait(ctx context.Context) (Appended, error) {
+	if a.p == nil {
+		return a.out, a.err
+	}
+	mu := &a.p.mu
+	mu.Lock()
+	if a.settled {
+		mu.Unlock()
+		return a.out, a.err
+	}
+	s := signals.Get().(*signal)
+	a.waiting.add(s)
+	mu.Unlock()
+	select {
+	case <-s.ch:
+		signals.Put(s)
+		return a.out, a.err
+	case <-ctx.Done():
+		return a.giveUp(ctx, s)
+	}
+}
+
+// giveUp stops waiting, unless the outcome has come meanwhile.
+func (a *Pending) giveUp(ctx context.Context, s *signal) (Appended, error) {
+	mu := &a.p.mu
+	mu.Lock()
+	settled := a.settled
+	if !settled {
+		a.waiting.remove(s)
+	}
+	mu.Unlock()
+	if settled {
+		<-s.ch
+	}
+	signals.Put(s)
+	if settled {
+		return a.out, a.err
+	}
+	return Appended{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx))
+}

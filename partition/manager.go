@@ -1,0 +1,244 @@
+package partition
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quirelog/quire/replication"
+	"github.com/quirelog/quire/segment/flush"
+	"github.com/quirelog/quire/segment/vfs"
+)
+
+// Options of a Manager.
+type Options struct {
+	FS          vfs.FS // nil: the operating system
+	Dir         string // the data directory: <dir>/<topic>-<partition>/
+	Node        *replication.Node
+	Flusher     *flush.Flusher
+	Now         func() time.Time // nil: time.Now
+	ProducerTTL time.Duration    // a producer idle this long is forgotten; 0: 24 h
+	MinFree     uint64           // bytes free on the disk below which appends get ErrDiskFull; 0: 64 MiB
+	Logger      *slog.Logger     // nil: discards
+}
+
+func (o Options) withDefaults() Options {
+	if o.FS == nil {
+		o.FS = vfs.OS
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.ProducerTTL == 0 {
+		o.ProducerTTL = 24 * time.Hour
+	}
+	if o.MinFree == 0 {
+		o.MinFree = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+// closeAtOnce is how many partitions are closed side by side. They mostly wait for flush cycles, which they share.
+const closeAtOnce = 64
+
+// Spec says which partition to open.
+type Spec struct {
+	ID     ID
+	Topic  string
+	Voters []replication.ServerID
+	Config Config
+}
+
+// place is the directory of a partition under the data directory, and its name among the open ones.
+type place struct {
+	topic     string
+	partition int32
+}
+
+func (pl place) dir() string { return pl.topic + "-" + strconv.Itoa(int(pl.partition)) }
+
+func (s Spec) place() (place, error) {
+	if s.Topic == "" || s.Topic == "." || s.Topic == ".." || strings.ContainsAny(s.Topic, "/\\\x00") || s.ID.Partition < 0 {
+		return place{}, fmt.Errorf("%q-%d cannot name a directory", s.Topic, s.ID.Partition)
+	}
+	return place{s.Topic, s.ID.Partition}, nil
+}
+
+// Manager opens, finds, closes and deletes the partitions of one broker.
+//
+// What always holds: byPlace and byID hold the same partitions, each completely open; a directory is opened, closed or
+// deleted only by whoever has claimed its place. mu guards busy and closed and is held for moments only.
+type Manager struct {
+	o       Options
+	storage storage
+	disk    *diskGuard
+	byPlace sync.Map // place → *Partition
+	byID    sync.Map // ID → *Partition
+
+	mu     sync.Mutex
+	busy   map[place]chan struct{} // closed when the place is free again
+	closed bool
+}
+
+// NewManager finishes deletions that a crash interrupted (directories named *.deleted) and opens nothing.
+func NewManager(o Options) (*Manager, error) {
+	o = o.withDefaults()
+	return newManager(o, &segmentStorage{o: o})
+}
+
+func newManager(o Options, s storage) (*Manager, error) {
+	m := &Manager{o: o, storage: s, busy: map[place]chan struct{}{}}
+	m.disk = &diskGuard{fs: o.FS, dir: o.Dir, minFree: o.MinFree}
+	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := m.finishDeletions(); err != nil {
+		return nil, err
+	}
+	return m, nil
+}
+
+// claim waits until nobody else is at work at pl. The place is free again after release.
+func (m *Manager) claim(ctx context.Context, pl place) (release func(), err error) {
+	for {
+		m.mu.Lock()
+		if m.closed {
+			m.mu.Unlock()
+			return nil, ErrClosed
+		}
+		taken := m.busy[pl]
+		if taken == nil {
+			done := make(chan struct{})
+			m.busy[pl] = done
+			m.mu.Unlock()
+			return func() { m.release(pl, done) }, nil
+		}
+		m.mu.Unlock()
+		select {
+		case <-taken:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (m *Manager) release(pl place, done chan struct{}) {
+	m.mu.Lock()
+	delete(m.busy, pl)
+	m.mu.Unlock()
+	close(done)
+}
+
+// Open opens a partition, making its directory if it is new; partition.meta in it carries the topic id. A directory of the same name with
+// another id is a topic that was deleted meanwhile: it is deleted. A partition that is open already is returned as it is.
+// Many may be opened side by side.
+func (m *Manager) Open(s Spec) (*Partition, error) {
+	pl, err := s.place()
+	if err != nil {
+		return nil, fmt.Errorf("open partition: %w", err)
+	}
+	release, err := m.claim(context.Background(), pl)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if p := m.Get(pl.topic, pl.partition); p != nil {
+		if p.id != s.ID {
+			return nil, fmt.Errorf("open %s: topic id %x is still open there, not yet deleted", pl.dir(), p.id.Topic)
+		}
+		return p, nil
+	}
+	p, err := m.open(pl, s)
+	if err != nil {
+		return nil, fmt.Errorf("open partition %s: %w", pl.dir(), err)
+	}
+	m.byPlace.Store(pl, p)
+	m.byID.Store(p.id, p)
+	return p, nil
+}
+
+func (m *Manager) open(pl place, s Spec) (*Partition, error) {
+	if err := m.prepareDir(pl, s.ID); err != nil {
+		return nil, err
+	}
+	p := &Partition{
+		id: s.ID, topic: s.Topic, voters: s.Voters, now: m.o.Now, disk: m.disk,
+		logger:  m.o.Logger.With("topic", s.Topic, "partition", s.ID.Partition),
+		applied: newProducers(m.o.ProducerTTL.Milliseconds()), overlay: overlay{},
+	}
+	p.appendTime.Store(s.Config.LogAppendTime)
+	p.role.Store(roleFollower)
+	if err := m.storage.open(p, path.Join(m.o.Dir, pl.dir()), s); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Get finds an open partition by topic name, ByID by topic id; nil if there is none.
+func (m *Manager) Get(topic string, n int32) *Partition {
+	p, _ := m.byPlace.Load(place{topic, n})
+	found, _ := p.(*Partition)
+	return found
+}
+
+// ByID finds an open partition by topic id; nil if there is none.
+func (m *Manager) ByID(id ID) *Partition {
+	p, _ := m.byID.Load(id)
+	found, _ := p.(*Partition)
+	return found
+}
+
+// All lists the open partitions.
+func (m *Manager) All() []*Partition {
+	var all []*Partition
+	m.byID.Range(func(_, p any) bool {
+		all = append(all, p.(*Partition))
+		return true
+	})
+	return all
+}
+
+func (m *Manager) forget(p *Partition) {
+	m.byPlace.Delete(place{p.topic, p.id.Partition})
+	m.byID.Delete(p.id)
+}
+
+// Close closes all partitions cleanly, side by side. Nothing can be opened afterwards.
+func (m *Manager) Close(ctx context.Context) error {
+	m.mu.Lock()
+	m.closed = true
+	var under []chan struct{}
+	for _, done := range m.busy {
+		under = append(under, done)
+	}
+	m.mu.Unlock()
+	for _, done := range under {
+		<-done
+	}
+	all := m.All()
+	errs := make([]error, len(all))
+	var g errgroup.Group
+	g.SetLimit(closeAtOnce)
+	for i, p := range all {
+		g.Go(func() error {
+			m.forget(p)
+			if err := p.close(ctx); err != nil {
+				errs[i] = fmt.Errorf("close %s-%d: %w", p.topic, p.id.Partition, err)
+			}
+			return nil
+		})
+	}
+	_ = g.Wait() // errs has them all, the group only the first
+	return errors.Join(errs...)
+}

@@ -1,0 +1,62 @@
+package partition
+
+import (
+	"errors"
+	"strings"
+
+	"github.com/quirelog/quire/replication"
+	"github.com/quirelog/quire/segment"
+)
+
+// storage is where a manager's partitions have their log and their Raft group.
+type storage interface {
+	// open opens p's log in dir and, unless that is damaged, its group.
+	open(p *Partition, dir string, s Spec) error
+	dropVotes(id ID) error
+}
+
+// segmentStorage is segment files and Raft.
+type segmentStorage struct{ o Options }
+
+func (st *segmentStorage) dropVotes(id ID) error { return st.o.Node.DropVotes(id) }
+
+func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
+	log, err := segment.Open(dir, segment.Options{
+		FS: st.o.FS, Flusher: st.o.Flusher, Now: st.o.Now, Logger: p.logger,
+		SegmentBytes: s.Config.SegmentBytes, SegmentAge: s.Config.SegmentAge,
+	})
+	if err != nil {
+		return err
+	}
+	p.log = log
+	if damage := log.Recovery().Damage; len(damage) > 0 {
+		p.fence(strings.Join(damage, "; "))
+		return nil
+	}
+	group, err := st.o.Node.OpenGroup(replication.GroupOptions{ID: s.ID, Log: log, Voters: s.Voters, Machine: (*machine)(p)})
+	if err != nil {
+		return errors.Join(err, log.Close())
+	}
+	p.group = group
+	return nil
+}
+
+// fence opens p without a group, since its log is damaged below what was known to be durable: nothing is appended to it or cut
+// from it. Where it is the only replica, what lies below the damage can be read: all of it was committed.
+func (p *Partition) fence(damage string) {
+	p.damaged = true
+	if len(p.voters) != 1 {
+		p.role.Store(roleDamaged)
+		p.logger.Error("replica is fenced: its log is damaged", "damage", damage)
+		return
+	}
+	epoch := int64(0)
+	if epochs := p.log.Epochs(); len(epochs) > 0 {
+		epoch = int64(epochs[len(epochs)-1].Epoch)
+	}
+	end := p.log.EndOffset()
+	p.applied.end, p.epochStart = end, end
+	p.high.Store(int64(end))
+	p.role.Store(epoch)
+	p.logger.Error("the only replica is read-only: its log is damaged", "damage", damage, "readable_up_to", end)
+}
