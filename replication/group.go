@@ -1,78 +1,18 @@
-// Package replication runs one Raft group a partition over the partition's own segment files: the record data is written
-// once, and the Raft log is the log that consumers read.
 package replication
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/quirelog/quire/segment"
-	"github.com/quirelog/quire/segment/batch"
-	"github.com/quirelog/quire/segment/vfs"
 )
-
-// ServerID names a broker within Raft groups: broker id and incarnation.
-type ServerID string
-
-// GroupID names a partition's Raft group: topic id and partition. Topics made again under an old name share nothing.
-type GroupID struct {
-	Topic     [16]byte
-	Partition int32
-}
-
-// Errors that callers decide on.
-var (
-	ErrNotLeader      = errors.New("not the leader of this partition")
-	ErrUnknownOutcome = errors.New("leadership was lost before the outcome was known") // the batch may still commit
-	ErrClosed         = errors.New("replication group is closed")
-	ErrDamaged        = errors.New("replica is fenced: its log is damaged")
-)
-
-// Committed is a record batch that can no longer be lost.
-type Committed struct {
-	Index  segment.Index
-	Term   segment.Term
-	Header batch.Header // stamped with base offset and leader epoch
-	// Data is the very slice that was proposed, where this broker proposed it in this term; else nil.
-	Data []byte
-}
-
-// Machine is the replicated state of a partition. The group calls it from one goroutine at a time.
-type Machine interface {
-	// Commit gets every batch once and in log order, counting from the checkpoint that was restored; after a restart it may see batches
-	// below the state's own end again and skips them. It copies no data and must not block.
-	Commit(batches []Committed)
-	// Capture encodes the applied state for a checkpoint.
-	Capture() ([]byte, error)
-	// Restore replaces the applied state by what Capture made; nil is the empty state.
-	Restore(state []byte) error
-	// Leading is called with true once this broker leads and everything of earlier terms is committed and applied, and with
-	// false when it no longer leads. epoch is the Raft term.
-	Leading(leads bool, epoch segment.Term)
-}
-
-// NodeOptions say what all groups of one broker share.
-type NodeOptions struct {
-	FS     vfs.FS // nil: the operating system
-	Dir    string // votes.db lies here
-	Self   ServerID
-	Logger *slog.Logger // nil: discards
-	// TailCacheBytes bounds the entries kept in memory for followers, over all groups; 0: 64 MiB. Groups of one voter keep none.
-	TailCacheBytes int64
-}
-
-// Node is what all Raft groups of one broker share: the votes file, the transport, the elector and the tail cache.
-type Node struct{}
-
-// OpenNode opens the votes file.
-func OpenNode(o NodeOptions) (*Node, error) { panic("unimplemented") }
-
-// Close closes what is shared; the groups must be closed before.
-func (n *Node) Close() error { panic("unimplemented") }
-
-// DropVotes forgets a group's votes, the last step of its deletion.
-func (n *Node) DropVotes(id GroupID) error { panic("unimplemented") }
 
 // GroupOptions of OpenGroup.
 type GroupOptions struct {
@@ -81,31 +21,153 @@ type GroupOptions struct {
 	// Voters is the group's first configuration, used only where neither the log nor the votes know of any.
 	Voters  []ServerID
 	Machine Machine
+	// FarBehind is told that this replica needs entries up to index that leader no longer has one by one: its files must be
+	// pulled with Install and the group opened again. It is called again until that is done, and must not block. nil: nobody.
+	FarBehind func(leader ServerID, index segment.Index)
 }
 
 // Group is one partition's Raft group on this broker.
-type Group struct{}
+//
+// What always holds:
+//   - The machine has been given exactly the batches up to applied, once each and in order; all of them are committed.
+//   - applied goes up by one of two ways: where Raft applies, on its FSM goroutine; or, where this server leads as the only
+//     voter, right after storing, on the goroutine that stored (a store by the only voter is the commit). The second is
+//     taken only when nothing below is left for the first, and the first skips what the second has done.
+//   - Proposals are taken only between Leading(true) and Leading(false).
+//
+// Who owns what: Raft's main goroutine alone stores and truncates (logStore, members). leading, applied and what goes with
+// them belong to whoever holds applyMu, proposals to whoever holds their lock.
+//
+// Lock order: proposing, then the proposals' lock; checkpointing, then applyMu, then the machine's own locks, the
+// proposals' lock or members.mu. Propose, Leader and Voters never wait for applyMu.
+type Group struct {
+	node      *Node
+	options   GroupOptions
+	log       *segment.Log
+	machine   Machine
+	logger    *slog.Logger
+	members   members
+	store     logStore
+	snapshots snapshotStore
+	transport raft.Transport
+	lone      *loneTransport // transport, if it is one
+	raft      *raft.Raft
+	started   chan struct{} // closed when raft may be used
 
-// OpenGroup restores the machine from the log's checkpoint and starts the group; a lone voter leads within milliseconds.
-// ErrDamaged when the log is damaged below its synced mark.
-func (n *Node) OpenGroup(o GroupOptions) (*Group, error) { panic("unimplemented") }
+	proposing sync.Mutex // held while a proposal is enqueued: keeps the order
+	proposals proposals
 
-// Propose gives data, one validated record batch, to the group for good: nobody may touch it again but the group. Proposals
-// keep their order. done is called exactly once when the outcome is known to be a failure; a success is told by Machine.Commit with the same slice.
-// It does not block while fewer than MaxInFlight proposals are under way, which the caller sees to.
-func (g *Group) Propose(data []byte, failed func(error)) { panic("unimplemented") }
+	applyMu      sync.Mutex // guards what follows and is held while the machine is called
+	applied      segment.Index
+	appliedTerm  segment.Term
+	end          segment.Offset // after the last applied record
+	sinceBytes   int            // committed since the last checkpoint
+	sinceEntries int
+	leading      segment.Term // the term in which this server leads, 0: it does not
+	announced    bool         // the machine knows that it leads
+	batches      []Committed  // reused between calls of Commit
 
-// MaxInFlight is how many proposals a group takes at once (hashicorp/raft's MaxAppendEntries).
-const MaxInFlight = 256
+	marked        atomic.Bool // the votes say that the group had a log
+	checkpointDue atomic.Bool
+	checkpointing sync.Mutex // held while a checkpoint is written; guards stopped
+	stopped       bool
+
+	barrierMu sync.Mutex
+	barrier   chan struct{} // closed when the last barrier was answered; nil: there was none
+	regain    *time.Timer   // a lone voter's next attempt to lead; nil: none
+	closing   bool
+	closed    chan struct{} // closed when Close is done
+	closeErr  error
+}
 
 // Leader says who leads as far as this broker knows ("" nobody) and in which term.
-func (g *Group) Leader() (ServerID, segment.Term) { panic("unimplemented") }
+func (g *Group) Leader() (ServerID, segment.Term) {
+	_, id := g.raft.LeaderWithID()
+	return ServerID(id), segment.Term(g.raft.CurrentTerm())
+}
 
-// Voters lists the voters of the newest configuration.
-func (g *Group) Voters() []ServerID { panic("unimplemented") }
+// Voters lists the voters of the newest configuration. The slice is shared: it must not be changed.
+func (g *Group) Voters() []ServerID { return g.members.newest.Load().voters }
 
-// Checkpoint writes a checkpoint now.
-func (g *Group) Checkpoint() error { panic("unimplemented") }
+// String names the group for logs.
+func (id GroupID) String() string { return fmt.Sprintf("%x-%d", id.Topic, id.Partition) }
 
-// Close writes a checkpoint, stops Raft and closes the log cleanly. Proposals under way fail.
-func (g *Group) Close(ctx context.Context) error { panic("unimplemented") }
+// String names the group for logs.
+func (g *Group) String() string { return g.options.ID.String() }
+
+// Close writes a checkpoint, stops Raft and closes the log cleanly. Proposals under way fail. When ctx ends first, closing
+// goes on, and a second call waits for it.
+func (g *Group) Close(ctx context.Context) error {
+	g.barrierMu.Lock()
+	if !g.closing {
+		g.closing = true
+		if g.regain != nil {
+			g.regain.Stop()
+		}
+		go func() {
+			defer close(g.closed)
+			g.closeErr = g.shutdown()
+		}()
+	}
+	g.barrierMu.Unlock()
+	select {
+	case <-g.closed:
+		return g.closeErr
+	case <-ctx.Done():
+		return fmt.Errorf("close group %s: %w", g, ctx.Err())
+	}
+}
+
+func (g *Group) shutdown() error {
+	g.awaitBarrier()
+	err := g.raft.Shutdown().Error()
+	g.lost() // a proposal may have come in between
+	g.store.tail.truncateAfter(0)
+
+	g.checkpointing.Lock()
+	defer g.checkpointing.Unlock()
+	g.stopped = true
+	err = errors.Join(err, g.writeCheckpoint(), g.log.Close())
+	if err != nil {
+		return fmt.Errorf("close group %s: %w", g, err)
+	}
+	return nil
+}
+
+// awaitBarrier gives a new leader's barrier the time to come through: at a shutdown the library forgets what waits for its
+// FSM goroutine, and whoever waits for that would wait for ever. Without a majority it does not come through, and the
+// library then answers it.
+func (g *Group) awaitBarrier() {
+	g.barrierMu.Lock()
+	barrier := g.barrier
+	g.barrierMu.Unlock()
+	if barrier == nil {
+		return
+	}
+	t := time.NewTimer(100 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-barrier:
+	case <-t.C:
+	}
+}
+
+// farBehind is called on Raft's main goroutine.
+func (g *Group) farBehind(i segment.Index) {
+	if g.options.FarBehind != nil {
+		leader, _ := g.Leader()
+		g.options.FarBehind(leader, i)
+	}
+}
+
+// markBootstrapped makes it durable that the group has had a log.
+func (g *Group) markBootstrapped() error {
+	if g.marked.Load() {
+		return nil
+	}
+	if err := g.node.votes.update(g.options.ID, func(v *vote) { v.bootstrapped = true }); err != nil {
+		return err
+	}
+	g.marked.Store(true)
+	return nil
+}

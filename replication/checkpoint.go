@@ -1,0 +1,152 @@
+package replication
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment"
+)
+
+// checkpointState is what a group keeps in segment.Checkpoint.State.
+type checkpointState struct {
+	configIndex segment.Index
+	config      raft.Configuration
+	machine     []byte
+}
+
+// A checkpoint state: version, index and length of the configuration, the configuration as the library encodes it, and the machine's
+// state; big-endian. The checkpoint file has a checksum.
+const (
+	stateVersion = 1
+	stateFixed   = 1 + 8 + 4
+)
+
+var errState = errors.New("bad checkpoint state")
+
+func (s *checkpointState) encode() []byte {
+	config := raft.EncodeConfiguration(s.config)
+	b := make([]byte, 0, stateFixed+len(config)+len(s.machine))
+	b = append(b, stateVersion)
+	b = binary.BigEndian.AppendUint64(b, uint64(s.configIndex))
+	b = binary.BigEndian.AppendUint32(b, uint32(len(config)))
+	b = append(b, config...)
+	return append(b, s.machine...)
+}
+
+func decodeState(b []byte) (s checkpointState, err error) {
+	if len(b) < stateFixed || b[0] != stateVersion {
+		return s, fmt.Errorf("%w: %d bytes, version %d", errState, len(b), append(b, 0)[0])
+	}
+	s.configIndex = segment.Index(binary.BigEndian.Uint64(b[1:]))
+	n := uint64(binary.BigEndian.Uint32(b[9:]))
+	if n > uint64(len(b)-stateFixed) {
+		return s, fmt.Errorf("%w: configuration of %d bytes, %d left", errState, n, len(b)-stateFixed)
+	}
+	if s.config, err = decodeConfiguration(b[stateFixed : stateFixed+n]); err != nil {
+		return s, fmt.Errorf("%w: configuration: %w", errState, err)
+	}
+	s.machine = b[stateFixed+n:]
+	return s, nil
+}
+
+// A checkpoint is taken when this much was committed since the one before, so that a restart reads no more.
+const (
+	checkpointBytes   = 8 << 20
+	checkpointEntries = 4096
+)
+
+// snapshotStore shows the log's checkpoint to hashicorp/raft as its snapshot: index, term and configuration, no data. The
+// library takes none itself.
+type snapshotStore struct {
+	g *Group
+	// opening stands in for the checkpoint until NewRaft returns: see Group.replay.
+	opening *raft.SnapshotMeta
+}
+
+// List is the newest checkpoint, if there is one.
+func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
+	if s.opening != nil {
+		return []*raft.SnapshotMeta{s.opening}, nil
+	}
+	c, ok := s.g.log.Checkpoint()
+	if !ok {
+		return nil, nil
+	}
+	state, err := decodeState(c.State)
+	if err != nil {
+		return nil, err
+	}
+	return []*raft.SnapshotMeta{snapshotMeta(c.Index, c.Term, state.configIndex, state.config)}, nil
+}
+
+func snapshotMeta(i segment.Index, t segment.Term, ci segment.Index, c raft.Configuration) *raft.SnapshotMeta {
+	return &raft.SnapshotMeta{
+		Version: raft.SnapshotVersionMax, ID: fmt.Sprintf("%d-%d", t, i), Index: uint64(i), Term: uint64(t),
+		Configuration: c, ConfigurationIndex: uint64(ci),
+	}
+}
+
+// Open is the newest checkpoint, whatever id says: it replaced the others.
+func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) {
+	list, err := s.List()
+	if err != nil || len(list) == 0 {
+		return nil, nil, errors.Join(err, errors.New("there is no checkpoint"))
+	}
+	return list[0], io.NopCloser(bytes.NewReader(nil)), nil
+}
+
+// Create is called when a leader wants this replica to install its checkpoint. There is no data in it: the files must be
+// pulled and the group opened on them. Until then the leader gets an error and asks again.
+func (s *snapshotStore) Create(
+	_ raft.SnapshotVersion, index, term uint64, _ raft.Configuration, _ uint64, _ raft.Transport,
+) (raft.SnapshotSink, error) {
+	s.g.farBehind(segment.Index(index))
+	return nil, fmt.Errorf("entries up to %d of term %d are to be pulled as files", index, term)
+}
+
+// Checkpoint writes a checkpoint now, unless nothing was committed since the last one.
+func (g *Group) Checkpoint() error {
+	g.checkpointing.Lock()
+	defer g.checkpointing.Unlock()
+	if g.stopped {
+		return ErrClosed
+	}
+	return g.writeCheckpoint()
+}
+
+// writeCheckpoint is called with checkpointing held, so that an older checkpoint never replaces a newer one.
+func (g *Group) writeCheckpoint() error {
+	old, _ := g.log.Checkpoint()
+	if g.appliedIndex() <= old.Index {
+		return nil
+	}
+	c, err := g.capture()
+	if err != nil {
+		return fmt.Errorf("capture state at entry %d: %w", c.Index, err)
+	}
+	if err := g.log.WriteCheckpoint(c); err != nil {
+		return fmt.Errorf("write checkpoint at entry %d: %w", c.Index, err)
+	}
+	return nil
+}
+
+// capture takes the applied state. It is at or below the commit index by construction.
+func (g *Group) capture() (segment.Checkpoint, error) {
+	g.applyMu.Lock()
+	defer g.applyMu.Unlock()
+	c := segment.Checkpoint{Index: g.applied, Term: g.appliedTerm, End: g.end, Start: g.log.StartOffset()}
+	machine, err := g.machine.Capture()
+	if err != nil {
+		return c, err
+	}
+	m := g.members.committedAt(c.Index)
+	state := checkpointState{configIndex: m.index, config: m.config, machine: machine}
+	c.State = state.encode()
+	g.sinceBytes, g.sinceEntries = 0, 0
+	return c, nil
+}

@@ -1,0 +1,103 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
+)
+
+// fsm is what Raft applies committed entries to.
+type fsm struct {
+	g    *Group
+	nils []any // answers; Raft's FSM goroutine is done with them before it calls again
+}
+
+var errNoSnapshots = errors.New("checkpoints are written by the group, not by the library")
+
+// ApplyBatch commits batches and configurations in log order.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	f.g.applyMu.Lock()
+	refused := f.g.commit(logs)
+	f.g.applyMu.Unlock()
+	fail(refused, ErrNotLeader)
+	for len(f.nils) < len(logs) {
+		f.nils = append(f.nils, nil)
+	}
+	return f.nils[:len(logs)]
+}
+
+// Apply commits one entry.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// Snapshot is never asked for.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return nil, errNoSnapshots }
+
+// Restore is never asked for: the group restores the machine before it opens Raft.
+func (f *fsm) Restore(io.ReadCloser) error { return errNoSnapshots }
+
+// commit gives the machine the batches of logs that it has not had. It returns proposals found to have been refused.
+// applyMu is held.
+func (g *Group) commit(logs []*raft.Log) (refused []proposal) {
+	last := logs[len(logs)-1]
+	if segment.Index(last.Index) <= g.applied {
+		return nil
+	}
+	g.proposals.mu.Lock()
+	for _, l := range logs {
+		if l.Type != raft.LogCommand || segment.Index(l.Index) <= g.applied {
+			continue
+		}
+		h, err := batch.ParseHeader(l.Data)
+		if err != nil { // the log would not have stored it
+			panic(fmt.Errorf("group %s: committed entry %d: %w", g, l.Index, err))
+		}
+		c := Committed{Index: segment.Index(l.Index), Term: segment.Term(l.Term), Header: h}
+		mine, passed := g.proposals.committed(l.Data)
+		if mine {
+			c.Data = l.Data
+		}
+		refused = append(refused, passed...)
+		g.batches = append(g.batches, c)
+	}
+	g.proposals.mu.Unlock()
+	g.applied, g.appliedTerm = segment.Index(last.Index), segment.Term(last.Term)
+	g.deliver(g.batches)
+	clear(g.batches) // let go of the data
+	g.batches = g.batches[:0]
+	return refused
+}
+
+// deliver calls the machine, and asks for a checkpoint when it is time. applyMu is held, or nobody else knows the group yet.
+func (g *Group) deliver(batches []Committed) {
+	if len(batches) == 0 {
+		return
+	}
+	for i := range batches {
+		g.sinceBytes += batches[i].Header.Size()
+	}
+	g.sinceEntries += len(batches)
+	g.end = batches[len(batches)-1].Header.Next()
+	g.machine.Commit(batches)
+	if g.sinceBytes >= checkpointBytes || g.sinceEntries >= checkpointEntries {
+		if g.checkpointDue.CompareAndSwap(false, true) {
+			g.node.requestCheckpoint(g)
+		}
+	}
+}
+
+func (g *Group) appliedIndex() segment.Index {
+	g.applyMu.Lock()
+	defer g.applyMu.Unlock()
+	return g.applied
+}
+
+func fail(ps []proposal, err error) {
+	for _, p := range ps {
+		p.failed(err)
+	}
+}

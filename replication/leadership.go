@@ -1,0 +1,154 @@
+package replication
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment"
+)
+
+// Propose gives data, one validated record batch, to the group for good: nobody may touch it again but the group. Proposals
+// keep their order. failed is called exactly once when the outcome is known to be a failure, possibly before Propose
+// returns; a success is told by Machine.Commit with the same slice. It does not block while fewer than MaxInFlight
+// proposals are under way, which the caller sees to.
+//
+// Failures are ErrNotLeader and ErrClosed (it is not in the log), ErrUnknownOutcome (it may still commit), or the error of a
+// store that has left nothing in the log.
+func (g *Group) Propose(data []byte, failed func(error)) {
+	g.proposing.Lock()
+	err := g.proposals.push(proposal{data, failed})
+	if err == nil {
+		// The future is not waited for: what becomes of the proposal is seen where it is stored, committed or lost.
+		g.raft.ApplyLog(raft.Log{Data: data}, 0)
+	}
+	g.proposing.Unlock()
+	if err != nil {
+		failed(err)
+	}
+}
+
+// leads says whether this server leads in term, as Raft's main goroutine sees it.
+func (g *Group) leads(term uint64) bool {
+	return g.raft.State() == raft.Leader && g.raft.CurrentTerm() == term
+}
+
+// storedAsLeader follows a store by the leader, on Raft's main goroutine. lone: this server is the only voter. before is the newest
+// entry below logs that Raft applies.
+//
+// The only voter's store is the commit. A configuration that brings in another voter has been noted before this is called,
+// so neither it nor anything after it is committed here; and where other voters have just left, what they had not confirmed is still
+// on its way through Raft, and is waited for.
+func (g *Group) storedAsLeader(logs []*raft.Log, lone bool, before segment.Index) {
+	g.applyMu.Lock()
+	settled := lone && g.applied >= before
+	var refused []proposal
+	if settled {
+		refused = g.commit(logs)
+	}
+	g.applyMu.Unlock()
+	fail(refused, ErrNotLeader)
+	if logs[0].Type == raft.LogNoop {
+		g.gained(segment.Term(logs[0].Term), settled)
+	}
+}
+
+// gained follows the store of a new leader's no-op. settled: the no-op is committed, and everything below it applied.
+// Otherwise a barrier tells when that is so.
+func (g *Group) gained(term segment.Term, settled bool) {
+	g.applyMu.Lock()
+	g.leading, g.announced = term, false
+	g.applyMu.Unlock()
+	if settled {
+		g.announce(term)
+	} else {
+		g.startBarrier(term)
+	}
+	if !g.leads(uint64(term)) { // lost before leading was set: observe found nothing to lose
+		g.lost()
+	}
+}
+
+func (g *Group) announce(term segment.Term) {
+	g.applyMu.Lock()
+	defer g.applyMu.Unlock()
+	if g.leading != term || g.announced {
+		return
+	}
+	g.announced = true
+	g.proposals.open() // before the machine hears of it, and lets anybody in
+	g.machine.Leading(true, term)
+}
+
+// startBarrier announces the leadership when the barrier comes back. Close waits for the goroutine (awaitBarrier).
+func (g *Group) startBarrier(term segment.Term) {
+	g.barrierMu.Lock()
+	defer g.barrierMu.Unlock()
+	if g.closing {
+		return
+	}
+	answered := make(chan struct{})
+	g.barrier = answered
+	go func() {
+		defer close(answered)
+		if g.raft.Barrier(0).Error() == nil {
+			g.announce(term)
+		}
+	}()
+}
+
+// observe is called by Raft, on the goroutine that changes its state. Nothing is ever sent to a channel.
+func (g *Group) observe(o *raft.Observation) bool {
+	if state, ok := o.Data.(raft.RaftState); ok && state != raft.Leader {
+		g.lost()
+	}
+	return false
+}
+
+// lost ends the leadership, if there is one. What is under way may have been stored, or be stored yet.
+func (g *Group) lost() {
+	why := ErrNotLeader
+	if g.raft.State() == raft.Shutdown {
+		why = ErrClosed
+	}
+	g.applyMu.Lock()
+	defer g.applyMu.Unlock()
+	left := g.proposals.shut(why)
+	term, announced := g.leading, g.announced
+	g.leading, g.announced = 0, false
+	if announced {
+		g.machine.Leading(false, term)
+	}
+	fail(left, ErrUnknownOutcome)
+}
+
+// regainAfter is how long a lone voter waits before it stands for election again after a failed store.
+const regainAfter = 500 * time.Millisecond
+
+// storeFailed follows a failed store by the leader, who steps down for it. Nothing of it is in the log, unless the log has
+// failed for good. A lone voter tries again, since the disk may have room by then.
+func (g *Group) storeFailed(logs []*raft.Log, err error) {
+	told := err
+	forGood := errors.Is(err, segment.ErrFailed) || errors.Is(err, segment.ErrDamaged) || errors.Is(err, segment.ErrClosed)
+	if forGood {
+		told = errors.Join(ErrUnknownOutcome, err)
+	}
+	g.logger.Warn("cannot store, no longer leading", "err", err)
+	taken := g.proposals.take(func(yield func([]byte) bool) {
+		for _, l := range logs {
+			if l.Type == raft.LogCommand && !yield(l.Data) {
+				return
+			}
+		}
+	})
+	fail(taken, told)
+	if forGood || g.lone == nil || !g.members.newest.Load().lone {
+		return
+	}
+	g.barrierMu.Lock()
+	defer g.barrierMu.Unlock()
+	if !g.closing {
+		g.regain = time.AfterFunc(regainAfter, g.lone.callElection)
+	}
+}

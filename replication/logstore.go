@@ -1,0 +1,133 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment"
+)
+
+// logStore is hashicorp/raft's LogStore over the partition's log. A LogCommand is a record batch; the other types keep
+// their number as Kind, and take no offset.
+//
+// What always holds: only Raft's main goroutine stores and truncates, so it owns entries and deliverable. Where this server
+// leads, index and term are set and no replica has seen the entry yet, so Append may stamp it; elsewhere Append checks that
+// the stamps come out equal.
+type logStore struct {
+	g       *Group
+	log     *segment.Log
+	members *members
+	tail    tail
+
+	// headerOnly makes GetLog answer with 61 bytes of a batch. Until NewRaft returns nobody looks at more.
+	headerOnly atomic.Bool
+	entries    []segment.Entry // of the call under way
+	// deliverable is the newest entry that Raft hands to the FSM when it is committed: a batch or a configuration.
+	deliverable segment.Index
+}
+
+// FirstIndex is 0, "no entries", on purpose. The library asks only to age its oldest entry for a metric every 10 s, for which it
+// would read that entry whole, in each group; and before a truncation of the front, which it is configured never to do.
+func (s *logStore) FirstIndex() (uint64, error) { return 0, nil }
+
+// LastIndex is the newest entry's index, 0 for an empty log.
+func (s *logStore) LastIndex() (uint64, error) { return uint64(s.log.LastIndex()), nil }
+
+// GetLog reads an entry. It returns exactly raft.ErrLogNotFound for one that the log no longer has or does not have yet, which makes
+// the library send a checkpoint instead. The entry before the first is known by index and term.
+func (s *logStore) GetLog(index uint64, out *raft.Log) error {
+	i := segment.Index(index)
+	e, ok := s.tail.get(i)
+	if !ok {
+		var err error
+		e, err = s.log.ReadEntry(i, s.headerOnly.Load())
+		if errors.Is(err, segment.ErrNotFound) {
+			return s.stub(i, out)
+		}
+		if err != nil {
+			return fmt.Errorf("read entry %d: %w", i, err)
+		}
+	}
+	*out = raft.Log{Index: index, Term: uint64(e.Term), Type: raft.LogType(e.Kind), Data: e.Data}
+	return nil
+}
+
+func (s *logStore) stub(i segment.Index, out *raft.Log) error {
+	c, ok := s.log.Checkpoint()
+	if !ok || c.Index != i || i >= s.log.FirstIndex() && s.log.FirstIndex() != 0 {
+		return raft.ErrLogNotFound
+	}
+	*out = raft.Log{Index: uint64(i), Term: uint64(c.Term), Type: raft.LogNoop}
+	return nil
+}
+
+// StoreLog stores one entry.
+func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+// StoreLogs appends entries and returns when they are durable as the flusher's mode wants it. With one voter, that is the
+// commit.
+func (s *logStore) StoreLogs(logs []*raft.Log) error {
+	<-s.g.started
+	leads := s.g.leads(logs[0].Term)
+	s.entries = s.entries[:0]
+	for _, l := range logs {
+		s.entries = append(s.entries, segment.Entry{
+			Index: segment.Index(l.Index), Term: segment.Term(l.Term), Kind: segment.Kind(l.Type), Data: l.Data,
+		})
+	}
+	defer clear(s.entries) // Data is the caller's
+	if err := s.log.Append(s.entries, !leads); err != nil {
+		err = fmt.Errorf("store entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err)
+		if leads {
+			s.g.storeFailed(logs, err)
+		}
+		return err
+	}
+	return s.stored(logs, leads)
+}
+
+func (s *logStore) stored(logs []*raft.Log, leads bool) error {
+	before := s.deliverable
+	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			if err := s.members.add(segment.Index(l.Index), l.Data); err != nil {
+				return err
+			}
+		}
+		if l.Type == raft.LogConfiguration || l.Type == raft.LogCommand {
+			s.deliverable = segment.Index(l.Index)
+		}
+	}
+	if err := s.g.markBootstrapped(); err != nil {
+		return err
+	}
+	m := s.members.newest.Load()
+	if !m.alone {
+		s.tail.put(s.entries)
+	}
+	if leads {
+		s.g.storedAsLeader(logs, m.lone, before)
+	}
+	return nil
+}
+
+// DeleteRange removes a suffix of the log. The library is configured never to remove a prefix.
+func (s *logStore) DeleteRange(from, to uint64) error {
+	if last := s.log.LastIndex(); segment.Index(to) < last {
+		return fmt.Errorf("remove entries %d to %d of %d: only a suffix can be removed", from, to, last)
+	}
+	if applied := s.g.appliedIndex(); segment.Index(from) <= applied {
+		return fmt.Errorf("remove entries from %d: those up to %d are committed", from, applied)
+	}
+	after := segment.Index(from) - 1
+	s.tail.truncateAfter(after)
+	if err := s.log.TruncateAfter(after); err != nil {
+		return fmt.Errorf("remove entries from %d: %w", from, err)
+	}
+	s.members.truncateAfter(after)
+	s.deliverable = min(s.deliverable, after)
+	return nil
+}

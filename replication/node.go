@@ -1,0 +1,124 @@
+package replication
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment/vfs"
+)
+
+// NodeOptions say what all groups of one broker share.
+type NodeOptions struct {
+	FS     vfs.FS // nil: the operating system; of the logs, votes.db is always the operating system's
+	Dir    string // votes.db lies here
+	Self   ServerID
+	Logger *slog.Logger // nil: discards
+	// TailCacheBytes bounds the entries kept in memory for followers, over all groups; 0: 64 MiB. Groups of one voter keep none.
+	TailCacheBytes int64
+	// Transport makes a group's transport to its peers; it must implement raft.WithPreVote, and its addresses are server ids.
+	// nil: there are no peers, all groups have one voter.
+	Transport func(GroupID) raft.Transport
+}
+
+// Node is what all Raft groups of one broker share: the votes file, the tail cache and the goroutine that writes
+// checkpoints, which runs from OpenNode to Close.
+type Node struct {
+	options NodeOptions
+	votes   *votes
+	cache   tailCache
+	timing  timing
+
+	mu      sync.Mutex
+	due     []*Group // want a checkpoint, each once
+	wake    chan struct{}
+	stop    chan struct{}
+	stopped chan struct{}
+}
+
+// timing is how long Raft waits. Elections are called, never awaited, so with thousands of groups long is better: a broker
+// notices a dead peer by other means.
+type timing struct {
+	heartbeat time.Duration // a leader sends one every tenth of it
+	lease     time.Duration // above heartbeat/5, and at most heartbeat
+	commit    time.Duration // an idle leader tells its commit index this often
+}
+
+var defaultTiming = timing{heartbeat: 10 * time.Second, lease: 5 * time.Second, commit: time.Second}
+
+const defaultTailCache = 64 << 20
+
+// OpenNode opens the votes file.
+func OpenNode(o NodeOptions) (*Node, error) {
+	if o.Self == "" || len(o.Self) > maxCandidate {
+		return nil, fmt.Errorf("server id %q: it must have 1 to %d bytes", o.Self, maxCandidate)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.TailCacheBytes == 0 {
+		o.TailCacheBytes = defaultTailCache
+	}
+	v, err := openVotes(filepath.Join(o.Dir, "votes.db"))
+	if err != nil {
+		return nil, err
+	}
+	n := &Node{
+		options: o, votes: v, cache: tailCache{limit: o.TailCacheBytes}, timing: defaultTiming,
+		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+	}
+	go n.writeCheckpoints()
+	return n, nil
+}
+
+// Close closes what is shared; the groups must be closed before.
+func (n *Node) Close() error {
+	close(n.stop)
+	<-n.stopped
+	if err := n.votes.close(); err != nil {
+		return fmt.Errorf("close votes file: %w", err)
+	}
+	return nil
+}
+
+// DropVotes forgets a group's votes, the last step of its deletion.
+func (n *Node) DropVotes(id GroupID) error { return n.votes.drop(id) }
+
+// requestCheckpoint puts g in the queue. g has made sure that it is not there.
+func (n *Node) requestCheckpoint(g *Group) {
+	n.mu.Lock()
+	n.due = append(n.due, g)
+	n.mu.Unlock()
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// writeCheckpoints writes the checkpoints of all groups, one after the other: a checkpoint costs a few flushes, which must not
+// hold up the goroutine that commits. A group that commits faster than this writes gets fewer, later ones.
+func (n *Node) writeCheckpoints() {
+	defer close(n.stopped)
+	for {
+		select {
+		case <-n.stop:
+			return
+		case <-n.wake:
+		}
+		n.mu.Lock()
+		due := n.due
+		n.due = nil
+		n.mu.Unlock()
+		for _, g := range due {
+			g.checkpointDue.Store(false)
+			if err := g.Checkpoint(); err != nil && !errors.Is(err, ErrClosed) {
+				n.options.Logger.Warn("cannot write checkpoint", "group", g.String(), "err", err)
+			}
+		}
+	}
+}
