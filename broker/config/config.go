@@ -2,7 +2,6 @@
 package config
 
 import (
-	"io"
 	"time"
 
 	"github.com/quirelog/quire/segment/flush"
@@ -13,7 +12,7 @@ type Config struct {
 	NodeID         int32
 	DataDir        string
 	KafkaAddr      string // listen address
-	AdvertisedAddr string // as clients dial it; "": the listener's
+	AdvertisedAddr string // host or host:port as clients dial it; "": the listener's
 	RPCAddr        string
 	HTTPAddr       string // "": no admin HTTP
 	Seeds          []string
@@ -25,12 +24,12 @@ type Config struct {
 	NumPartitions     int32
 	ReplicationFactor int16
 
-	MaxRequestBytes  int32 // socket.request.max.bytes
-	MaxInFlightBytes int64 // request bytes held over all connections
-	MaxConnections   int
+	MaxRequestBytes  int32         // socket.request.max.bytes
+	MaxInFlightBytes int64         // queued.max.request.bytes: request bytes held over all connections
+	MaxConnections   int           // max.connections
 	IdleTimeout      time.Duration // connections.max.idle.ms
 	FetchMaxBytes    int32
-	FetchSessions    int
+	FetchSessions    int // max.incremental.fetch.session.cache.slots
 }
 
 // Key is one configuration key: its name in the file, which is also its flag (with dashes) and its environment name
@@ -43,9 +42,6 @@ type Key struct {
 	Doc     string // one line
 }
 
-// Keys lists every key in the order in which generate config prints them.
-func Keys() []Key { panic("unimplemented") }
-
 // Source is where values come from; later ones win: defaults, File, Env, Flags.
 type Source struct {
 	File  string            // path of a TOML file; "": none
@@ -53,8 +49,13 @@ type Source struct {
 	Flags map[string]string // by key name, only those that were given
 }
 
-// Load reads and validates. All faults are in one error; an unknown key names the nearest known one.
-func Load(s Source) (Config, error) { panic("unimplemented") }
-
-// WriteTemplate prints a commented TOML file with every key at its default.
-func WriteTemplate(w io.Writer) error { panic("unimplemented") }
+// Default is the configuration of a broker that sets nothing.
+func Default() Config {
+	var c Config
+	for i := range keys {
+		if err := keys[i].set(&c, keys[i].Default); err != nil {
+			panic("config: default of " + keys[i].Name + ": " + err.Error())
+		}
+	}
+	return c
+}

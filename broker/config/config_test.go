@@ -1,0 +1,183 @@
+package config
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quirelog/quire/segment/flush"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files")
+
+func writeFile(t *testing.T, text string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "quire.toml")
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestLoad(t *testing.T) {
+	with := func(f func(*Config)) Config { c := Default(); f(&c); return c }
+	for _, tt := range []struct {
+		name  string
+		file  string
+		env   []string
+		flags map[string]string
+		want  Config
+	}{
+		{name: "nothing set", want: Config{
+			NodeID: 1, DataDir: "./quire-data", KafkaAddr: "127.0.0.1:9092", RPCAddr: "127.0.0.1:9643", HTTPAddr: "127.0.0.1:9644",
+			Durability: flush.Fsync, FlushInterval: time.Second, AutoCreateTopics: true, NumPartitions: 4, ReplicationFactor: 1,
+			MaxRequestBytes: 104857600, MaxInFlightBytes: 256 << 20, MaxConnections: 10000, IdleTimeout: 600 * time.Second,
+			FetchMaxBytes: 57671680, FetchSessions: 1000,
+		}},
+		{
+			name: "dotted keys are tables, plain numbers have Kafka's unit",
+			file: "num.partitions = 12\nconnections.max.idle.ms = 30000\nauto.create.topics.enable = false\nfetch.max.bytes = 1048576\n",
+			want: with(func(c *Config) {
+				c.NumPartitions, c.IdleTimeout, c.AutoCreateTopics, c.FetchMaxBytes = 12, 30*time.Second, false, 1<<20
+			}),
+		},
+		{
+			name: "quoted keys and human values",
+			file: "\"num.partitions\" = \"12\"\nconnections.max.idle.ms = \"1d\"\nqueued.max.request.bytes = \"1.5 GiB\"\n" +
+				"durability = \"interval\"\nflush-interval = \"250ms\"\nseeds = [\"127.0.0.1:9643\"]\n",
+			want: with(func(c *Config) {
+				c.NumPartitions, c.IdleTimeout, c.MaxInFlightBytes = 12, 24*time.Hour, 3<<29
+				c.Durability, c.FlushInterval, c.Seeds = flush.Interval, 250*time.Millisecond, []string{"127.0.0.1:9643"}
+			}),
+		},
+		{
+			name: "flags win over the environment, which wins over the file",
+			file: "node-id = 2\nnum.partitions = 2\ndata-dir = \"/file\"\n",
+			env: []string{"QUIRE_NODE_ID=3", "QUIRE_NUM_PARTITIONS=3", "HOME=/root", "QUIRE_BROKERS=elsewhere:9092",
+				"QUIRE_PROFILE=x"},
+			flags: map[string]string{"node-id": "4"},
+			want:  with(func(c *Config) { c.NodeID, c.NumPartitions, c.DataDir = 4, 3, "/file" }),
+		},
+		{name: "no admin HTTP", flags: map[string]string{"http-addr": ""}, want: with(func(c *Config) { c.HTTPAddr = "" })},
+		{name: "every interface", flags: map[string]string{"kafka-addr": ":9092", "advertised-addr": "broker.example.com"},
+			want: with(func(c *Config) { c.KafkaAddr, c.AdvertisedAddr = ":9092", "broker.example.com" })},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := Source{Env: tt.env, Flags: tt.flags}
+			if tt.file != "" {
+				s.File = writeFile(t, tt.file)
+			}
+			got, err := Load(s)
+			if err != nil || !reflect.DeepEqual(got, tt.want) {
+				t.Fatalf("got %+v, %v\nwant %+v", got, err, tt.want)
+			}
+		})
+	}
+}
+
+func TestLoadFaults(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		file  string
+		env   []string
+		flags map[string]string
+		want  []string
+	}{
+		{name: "unknown key", file: "num.partition = 3\n", want: []string{"num.partition (", "did you mean num.partitions?"}},
+		{name: "unknown flag", flags: map[string]string{"kafka-adr": ""}, want: []string{"did you mean kafka-addr?"}},
+		{name: "misspelt variable", env: []string{"QUIRE_NODEID=1"}, want: []string{"did you mean QUIRE_NODE_ID?"}},
+		{name: "no file", flags: nil, file: "-", want: []string{"no such file"}},
+		{name: "not TOML", file: "node-id = = 1", want: []string{"is not TOML"}},
+		{name: "all faults at once", file: "node-id = 0\nnum.partitions = \"many\"\n", env: []string{"QUIRE_DURABILITY=hope"},
+			want: []string{"node-id = \"0\"", "from 1", "must be a whole number", "QUIRE_DURABILITY", "fsync, interval or os"}},
+		{name: "bool", file: "auto.create.topics.enable = \"yes\"", want: []string{"true or false"}},
+		{name: "address", flags: map[string]string{"kafka-addr": "9092"}, want: []string{"--kafka-addr", "must be an address"}},
+		{name: "port", flags: map[string]string{"kafka-addr": "localhost:70000"}, want: []string{`port "70000"`}},
+		{name: "advertised nowhere", flags: map[string]string{"advertised-addr": "0.0.0.0:9092"}, want: []string{"clients can dial"}},
+		{name: "size", file: "fetch.max.bytes = \"1 cow\"", want: []string{"must be a size"}},
+		{name: "size too large", file: "fetch.max.bytes = \"9999999999999GiB\"", want: []string{"must be from"}},
+		{name: "time without unit", file: "flush-interval = 5", want: []string{"must be a time"}},
+		{name: "time too short", file: "connections.max.idle.ms = 1", want: []string{"must be from 100ms"}},
+		{name: "budget below a request", file: "queued.max.request.bytes = \"1MiB\"", want: []string{"would never fit"}},
+		{name: "cluster", flags: map[string]string{"seeds": "127.0.0.1:9643,10.0.0.2:9643"},
+			want: []string{"10.0.0.2:9643", "not built yet"}},
+		{name: "replication", file: "default.replication.factor = 3", want: []string{"can only be 1"}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := Source{Env: tt.env, Flags: tt.flags}
+			switch tt.file {
+			case "":
+			case "-":
+				s.File = filepath.Join(t.TempDir(), "missing.toml")
+			default:
+				s.File = writeFile(t, tt.file)
+			}
+			_, err := Load(s)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, part := range tt.want {
+				if !strings.Contains(err.Error(), part) {
+					t.Errorf("%q is not in: %v", part, err)
+				}
+			}
+		})
+	}
+}
+
+func TestTemplate(t *testing.T) {
+	var b strings.Builder
+	if err := WriteTemplate(&b); err != nil {
+		t.Fatal(err)
+	}
+	const golden = "testdata/template.toml"
+	if *update {
+		if err := os.WriteFile(golden, []byte(b.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil || b.String() != string(want) {
+		t.Fatalf("the template differs from %s (%v); run with -update", golden, err)
+	}
+	// With its keys taken out of their comments it is the default.
+	var lines []string
+	for line := range strings.Lines(b.String()) {
+		if strings.HasPrefix(line, "#") && !strings.HasPrefix(line, "# ") {
+			line = line[1:]
+		}
+		lines = append(lines, line)
+	}
+	got, err := Load(Source{File: writeFile(t, strings.Join(lines, ""))})
+	if err != nil || !reflect.DeepEqual(got, Default()) {
+		t.Fatalf("got %+v, %v", got, err)
+	}
+}
+
+func TestSplitAdvertised(t *testing.T) {
+	for _, tt := range []struct {
+		in, host string
+		port     int32
+	}{
+		{"broker", "broker", 0}, {"broker:19092", "broker", 19092}, {"[::1]:19092", "::1", 19092}, {"::1", "::1", 0},
+	} {
+		if host, port := SplitAdvertised(tt.in); host != tt.host || port != tt.port {
+			t.Errorf("%s: got %s, %d", tt.in, host, port)
+		}
+	}
+}
+
+func TestEditDistance(t *testing.T) {
+	for _, tt := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"abc", "abc", 0}, {"kitten", "sitting", 3}, {"", "ab", 2}, {"node-id", "nodeid", 1}} {
+		if got := editDistance(tt.a, tt.b); got != tt.want {
+			t.Errorf("%s, %s: got %d, want %d", tt.a, tt.b, got, tt.want)
+		}
+	}
+}

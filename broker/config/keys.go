@@ -1,0 +1,142 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/quirelog/quire/segment/flush"
+)
+
+// row is a key with how its value gets into a Config.
+type row struct {
+	Key
+	isText bool // quoted in the file
+	set    func(c *Config, value string) error
+}
+
+// keys is the table, in the order of generate config. A key is in it only where it has an effect.
+var keys = []row{
+	text("data-dir", "./quire-data", "Directory that holds everything the broker keeps.", setDataDir),
+	text("kafka-addr", "127.0.0.1:9092", "Address on which Kafka clients are served. Port 0 picks a free one.",
+		func(c *Config, v string) error { return setAddr(&c.KafkaAddr, v) }),
+	text("advertised-addr", "",
+		"Host or host:port that clients are told to dial. Empty: the address they reached the broker at.", setAdvertised),
+	text("http-addr", "127.0.0.1:9644", "Address of health checks, metrics and profiles. Empty: none.", setHTTP),
+	text("rpc-addr", "127.0.0.1:9643", "Address that other brokers reach this one at; recorded with the broker.",
+		func(c *Config, v string) error { return setAddr(&c.RPCAddr, v) }),
+	plain("node-id", "1", "Id of this broker, 1 and up. A data directory belongs to one id for good.",
+		func(c *Config, v string) error { return setInt(&c.NodeID, v, 1, math.MaxInt32) }),
+	text("seeds", "", "rpc addresses of the cluster's brokers, separated by commas. Only this broker's own is possible yet.", setSeeds),
+	text("durability", "fsync",
+		"When a produce is answered: fsync (on disk), interval (flushed every flush-interval), os (left to the kernel).", setDurability),
+	text("flush-interval", "1s", "How often durability interval flushes: what is younger may be lost with the machine.",
+		func(c *Config, v string) error {
+			return setDuration(&c.FlushInterval, v, "", 10*time.Millisecond, time.Hour)
+		}),
+	plain("auto.create.topics.enable", "true", "Make topics when a client first asks for them.",
+		func(c *Config, v string) error { return setBool(&c.AutoCreateTopics, v) }),
+	plain("num.partitions", "4", "Partitions of a topic that is made without a number.",
+		func(c *Config, v string) error { return setInt(&c.NumPartitions, v, 1, 100_000) }),
+	plain("default.replication.factor", "1", "Replicas of a topic that is made without a number.",
+		func(c *Config, v string) error { return setInt(&c.ReplicationFactor, v, 1, math.MaxInt16) }),
+	bytes("socket.request.max.bytes", "100MiB", "Largest Produce request.",
+		func(c *Config, v string) error { return setBytes(&c.MaxRequestBytes, v, 1<<10, math.MaxInt32) }),
+	bytes("queued.max.request.bytes", "256MiB", "Memory that requests hold over all connections; more have to wait.",
+		func(c *Config, v string) error { return setBytes(&c.MaxInFlightBytes, v, 1<<20, math.MaxInt64) }),
+	plain("max.connections", "10000", "Kafka connections at one time; more are closed at once.",
+		func(c *Config, v string) error { return setInt(&c.MaxConnections, v, 1, 1_000_000) }),
+	text("connections.max.idle.ms", "10m", "A connection without a request for so long is closed.",
+		func(c *Config, v string) error {
+			return setDuration(&c.IdleTimeout, v, "ms", 100*time.Millisecond, 365*24*time.Hour)
+		}),
+	bytes("fetch.max.bytes", "55MiB", "Largest Fetch response, whatever the client asks for.",
+		func(c *Config, v string) error { return setBytes(&c.FetchMaxBytes, v, 1<<10, 1<<30) }),
+	plain("max.incremental.fetch.session.cache.slots", "1000", "Incremental fetch sessions that are remembered (KIP-227).",
+		func(c *Config, v string) error { return setInt(&c.FetchSessions, v, 0, 1_000_000) }),
+}
+
+func text(name, def, doc string, set func(*Config, string) error) row {
+	r := plain(name, def, doc, set)
+	r.isText = true
+	return r
+}
+
+// bytes is a size: text, for it carries a unit.
+func bytes(name, def, doc string, set func(*Config, string) error) row {
+	return text(name, def, doc, set)
+}
+
+func plain(name, def, doc string, set func(*Config, string) error) row {
+	words := strings.NewReplacer(".", "-", "_", "-").Replace(name)
+	env := "QUIRE_" + strings.ToUpper(strings.ReplaceAll(words, "-", "_"))
+	return row{Key: Key{Name: name, Flag: words, Env: env, Default: def, Doc: doc}, set: set}
+}
+
+// Keys lists every key in the order in which generate config prints them.
+func Keys() []Key {
+	list := make([]Key, len(keys))
+	for i := range keys {
+		list[i] = keys[i].Key
+	}
+	return list
+}
+
+func find(name string) *row {
+	i := slices.IndexFunc(keys, func(r row) bool { return r.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return &keys[i]
+}
+
+func setDataDir(c *Config, v string) error {
+	if v == "" {
+		return errors.New("must name a directory")
+	}
+	c.DataDir = v
+	return nil
+}
+
+func setHTTP(c *Config, v string) error {
+	if v == "" {
+		c.HTTPAddr = ""
+		return nil
+	}
+	return setAddr(&c.HTTPAddr, v)
+}
+
+func setAdvertised(c *Config, v string) error {
+	if err := checkAdvertised(v); err != nil {
+		return err
+	}
+	c.AdvertisedAddr = v
+	return nil
+}
+
+func setSeeds(c *Config, v string) error {
+	c.Seeds = nil
+	for seed := range strings.SplitSeq(v, ",") {
+		if seed = strings.TrimSpace(seed); seed == "" {
+			continue
+		}
+		var addr string
+		if err := setAddr(&addr, seed); err != nil {
+			return err
+		}
+		c.Seeds = append(c.Seeds, addr)
+	}
+	return nil
+}
+
+func setDurability(c *Config, v string) error {
+	modes := map[string]flush.Mode{"fsync": flush.Fsync, "interval": flush.Interval, "os": flush.OS}
+	mode, ok := modes[v]
+	if !ok {
+		return errors.New("must be fsync, interval or os")
+	}
+	c.Durability = mode
+	return nil
+}
