@@ -1,6 +1,7 @@
 package vfs
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -31,24 +32,34 @@ func (osFS) RemoveAll(name string) error                   { return os.RemoveAll
 func (osFS) MkdirAll(dir string, perm fs.FileMode) error   { return os.MkdirAll(dir, perm) }
 func (osFS) ReadDir(dir string) ([]fs.DirEntry, error)     { return os.ReadDir(dir) }
 func (osFS) Stat(name string) (fs.FileInfo, error)         { return os.Stat(name) }
-func (osFS) SyncFS(dir string) error                       { return withDir(dir, syncFS) }
 func (osFS) Free(dir string) (free, total uint64, e error) { return freeSpace(dir) }
 
 func (osFS) SyncDir(dir string) error {
-	return withDir(dir, func(d *os.File) error { return d.Sync() })
-}
-
-// withDir opens dir for the time of fn.
-func withDir(dir string, fn func(*os.File) error) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
 	}
-	err = fn(d)
+	err = d.Sync()
 	if cerr := d.Close(); err == nil {
 		err = cerr
 	}
 	return err
+}
+
+// osSyncer is a directory kept open.
+type osSyncer struct{ *os.File }
+
+func (s osSyncer) SyncFS() error { return syncFS(s.File) }
+
+func (osFS) OpenSyncer(dir string) (Syncer, error) {
+	if !haveSyncFS {
+		return nil, fmt.Errorf("syncfs %s: %w", dir, errors.ErrUnsupported)
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return osSyncer{d}, nil
 }
 
 // osFile is a file of the operating system. The system calls that package os does not offer go through raw, which keeps the

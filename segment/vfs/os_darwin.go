@@ -17,6 +17,8 @@ func fdatasync(fd int) error {
 	}
 }
 
+const haveSyncFS = false
+
 func syncFS(d *os.File) error {
 	return fmt.Errorf("syncfs %s: %w", d.Name(), errors.ErrUnsupported)
 }

@@ -18,6 +18,8 @@ func fdatasync(fd int) error {
 	}
 }
 
+const haveSyncFS = true
+
 func syncFS(d *os.File) error {
 	if err := unix.Syncfs(int(d.Fd())); err != nil {
 		return fmt.Errorf("syncfs %s: %w", d.Name(), err)

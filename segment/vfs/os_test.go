@@ -38,10 +38,15 @@ func TestOSWritesAndReadsBack(t *testing.T) {
 	if size, err := f.Size(); err != nil || size != int64(len(want))+3 {
 		t.Fatalf("size %d, %v", size, err)
 	}
-	for _, sync := range []func(string) error{OS.SyncDir, OS.SyncFS} {
-		if err := sync(dir); err != nil {
+	if err := OS.SyncDir(dir); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := OS.OpenSyncer(dir); err == nil {
+		if err := errors.Join(s.SyncFS(), s.Close()); err != nil {
 			t.Fatal(err)
 		}
+	} else if !errors.Is(err, errors.ErrUnsupported) {
+		t.Fatal(err)
 	}
 	if free, total, err := OS.Free(dir); err != nil || free == 0 || total < free {
 		t.Fatalf("free %d of %d, %v", free, total, err)
@@ -55,9 +60,6 @@ func TestOSErrors(t *testing.T) {
 	}
 	if err := OS.SyncDir(path.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
 		t.Fatalf("sync dir: %v", err)
-	}
-	if err := OS.SyncFS(path.Join(dir, "none")); !errors.Is(err, fs.ErrNotExist) {
-		t.Fatalf("sync fs: %v", err)
 	}
 	f, err := OS.OpenFile(path.Join(dir, "a"), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {

@@ -22,11 +22,18 @@ type FS interface {
 	Stat(name string) (fs.FileInfo, error)
 	// SyncDir makes the directory's entries (creations, renames, removals) durable.
 	SyncDir(dir string) error
-	// SyncFS makes everything written so far to the file system that holds dir durable (syncfs(2)); errors.ErrUnsupported
-	// where the system has no such call.
-	SyncFS(dir string) error
+	// OpenSyncer opens dir for calls of syncfs(2), for as long as they are made: the kernel reports a failed write-back to the
+	// descriptors that were open when it happened, so one opened for each call would miss those of the background.
+	// errors.ErrUnsupported where the system has no such call.
+	OpenSyncer(dir string) (Syncer, error)
 	// Free returns the bytes that are free to this process, and the size, of the file system that holds dir.
 	Free(dir string) (free, total uint64, err error)
+}
+
+// Syncer makes everything durable that was written so far to one file system, by anybody.
+type Syncer interface {
+	SyncFS() error
+	io.Closer
 }
 
 // File is an open file. ReadAt, WriteAt and WriteVec may be called concurrently for ranges that do not overlap.
