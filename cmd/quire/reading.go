@@ -1,0 +1,245 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// newPartitionsEvery is how often a reading that follows whole topics looks for partitions that were added.
+const newPartitionsEvery = 10 * time.Second
+
+// span is what is to be read of one partition, and how far that has got.
+type span struct {
+	from int64 // records below are not printed
+	to   int64 // the reading stops before it; -1: never
+	next int64 // all records below were seen
+	end  int64 // of the partition when the reading began
+}
+
+func (s *span) done() bool  { return s.to >= 0 && s.next >= s.to }
+func (s *span) level() bool { return s.next >= s.end }
+
+// reading prints records of topics until their ranges end, count records were printed or its context ends. One goroutine
+// owns all of it.
+type reading struct {
+	*cli
+	cl  *kgo.Client
+	adm *kadm.Client
+
+	topics     []string
+	partitions []int32 // empty: all
+	rng        offsetRange
+	left       int64 // records still to be printed; 0 at the start: no limit
+	write      func([]byte, *kgo.Record) ([]byte, error)
+
+	spans     map[string]map[int32]*span
+	buf       []byte
+	announced bool // "at the end" was said
+}
+
+func (r *reading) run(ctx context.Context) error {
+	if err := r.plan(ctx); err != nil {
+		return err
+	}
+	limited := r.left > 0
+	r.assign()
+	out := bufio.NewWriterSize(r.out, 64<<10)
+	looked := time.Now()
+	for !r.finished() {
+		r.announce()
+		pollCtx, cancel := context.WithTimeout(ctx, newPartitionsEvery)
+		fetches := r.cl.PollFetches(pollCtx)
+		cancel()
+		if ctx.Err() != nil {
+			return errors.Join(errInterrupted, out.Flush())
+		}
+		if err := fetchError(fetches); err != nil {
+			return errors.Join(err, out.Flush())
+		}
+		full, err := r.print(out, fetches, limited)
+		if err = errors.Join(err, out.Flush()); err != nil || full {
+			return err
+		}
+		if r.follows() && len(r.partitions) == 0 && time.Since(looked) >= newPartitionsEvery {
+			looked = time.Now()
+			r.addNewPartitions(ctx)
+		}
+	}
+	return nil
+}
+
+// plan finds out which offsets are to be read of each partition.
+func (r *reading) plan(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	defer cancel()
+	topics, err := r.topicDetails(ctx, r.adm, r.topics...)
+	if err != nil {
+		return err
+	}
+	if err := checkPartitions(r.cli, topics, r.partitions); err != nil {
+		return err
+	}
+	ends, err := loadEnds(ctx, r.adm, r.topics...)
+	if err != nil {
+		return err
+	}
+	if err := ends.failed(); err != nil {
+		return fmt.Errorf("list offsets: %w", err)
+	}
+	fromTime, err := r.timeOffsets(ctx, r.rng.from)
+	if err != nil {
+		return err
+	}
+	toTime, err := r.timeOffsets(ctx, r.rng.to)
+	if err != nil {
+		return err
+	}
+	r.spans = make(map[string]map[int32]*span)
+	for _, t := range r.topics {
+		r.spans[t] = make(map[int32]*span)
+		for _, p := range topics[t].Partitions.Numbers() {
+			if len(r.partitions) > 0 && !slices.Contains(r.partitions, p) {
+				continue
+			}
+			start, end := ends.start(t, p), ends.end(t, p)
+			from := max(start, r.rng.from.resolve(start, end, offsetOf(fromTime, t, p)))
+			s := &span{from: from, next: min(from, end), to: -1, end: end}
+			if r.rng.to.kind != unbounded {
+				s.to = min(r.rng.to.resolve(start, end, offsetOf(toTime, t, p)), end)
+			}
+			r.spans[t][p] = s
+		}
+	}
+	return nil
+}
+
+// timeOffsets lists the offsets at b, if b is a time.
+func (r *reading) timeOffsets(ctx context.Context, b bound) (kadm.ListedOffsets, error) {
+	if b.kind != atTime {
+		return nil, nil
+	}
+	l, err := r.adm.ListOffsetsAfterMilli(ctx, b.n, r.topics...)
+	if err == nil {
+		err = l.Error()
+	}
+	if err != nil {
+		return nil, fmt.Errorf("list the offsets at %s: %w", time.UnixMilli(b.n).UTC().Format(time.RFC3339), err)
+	}
+	return l, nil
+}
+
+// assign tells the client what to fetch.
+func (r *reading) assign() {
+	assigned := make(map[string]map[int32]kgo.Offset)
+	for t, ps := range r.spans {
+		assigned[t] = make(map[int32]kgo.Offset)
+		for p, s := range ps {
+			if !s.done() {
+				assigned[t][p] = kgo.NewOffset().At(s.next)
+			}
+		}
+	}
+	r.cl.AddConsumePartitions(assigned)
+}
+
+// addNewPartitions starts reading the partitions that were added to the topics. It is tried again later if it fails now.
+func (r *reading) addNewPartitions(ctx context.Context) {
+	md, err := r.adm.Metadata(ctx, r.topics...)
+	if err != nil {
+		return
+	}
+	added := make(map[string]map[int32]kgo.Offset)
+	for t, ps := range r.spans {
+		added[t] = make(map[int32]kgo.Offset)
+		for _, p := range md.Topics[t].Partitions.Numbers() {
+			if ps[p] == nil {
+				ps[p] = &span{to: -1}
+				added[t][p] = kgo.NewOffset().AtStart()
+			}
+		}
+	}
+	r.cl.AddConsumePartitions(added)
+}
+
+// print writes the records of fetches that are in range. full: as many were printed as were asked for.
+func (r *reading) print(out io.Writer, fetches kgo.Fetches, limited bool) (full bool, err error) {
+	fetches.EachRecord(func(rec *kgo.Record) {
+		s := r.spans[rec.Topic][rec.Partition]
+		inRange := rec.Offset >= s.from && (s.to < 0 || rec.Offset < s.to)
+		s.next = rec.Offset + 1
+		if full || err != nil || !inRange || rec.Attrs.IsControl() {
+			return
+		}
+		if r.buf, err = r.write(r.buf[:0], rec); err != nil {
+			return
+		}
+		if _, err = out.Write(r.buf); err != nil {
+			return
+		}
+		if limited {
+			r.left--
+			full = r.left == 0
+		}
+	})
+	if err != nil {
+		return false, fmt.Errorf("print a record: %w", err)
+	}
+	r.dropDone(fetches)
+	return full, nil
+}
+
+// dropDone stops fetching the partitions whose range has ended.
+func (r *reading) dropDone(fetches kgo.Fetches) {
+	done := make(map[string][]int32)
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if s := r.spans[p.Topic][p.Partition]; s != nil && s.done() {
+			done[p.Topic] = append(done[p.Topic], p.Partition)
+		}
+	})
+	if len(done) > 0 {
+		r.cl.RemoveConsumePartitions(done)
+	}
+}
+
+func (r *reading) follows() bool { return r.rng.to.kind == unbounded }
+
+func (r *reading) finished() bool { return !r.follows() && r.all((*span).done) }
+
+func (r *reading) all(is func(*span) bool) bool {
+	for _, ps := range r.spans {
+		for _, s := range ps {
+			if !is(s) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// announce says once, to somebody at a terminal, why nothing more is printed.
+func (r *reading) announce() {
+	if r.announced || !r.errTTY || !r.all((*span).level) {
+		return
+	}
+	r.announced = true
+	fmt.Fprintln(r.err, "at the end, waiting; Ctrl-C stops")
+}
+
+// fetchError is the first error among fetches that is not the end of the poll's own time.
+func fetchError(fetches kgo.Fetches) error {
+	for _, e := range fetches.Errors() {
+		if errors.Is(e.Err, context.DeadlineExceeded) && e.Topic == "" {
+			continue
+		}
+		return fmt.Errorf("read topic %s, partition %d: %w", e.Topic, e.Partition, brokerError(e.Err, ""))
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// helpTemplate puts the examples first: they are what most people open the help for.
+const helpTemplate = `{{if .HasExample}}Examples:
+{{.Example}}
+
+{{end}}{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}
+
+{{end}}{{.UsageString}}`
+
+const usageTemplate = `Usage:
+  {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
+
+Commands:{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
+
+Flags:
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+Flags of all {{.Parent.Name}} commands:
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
+
+func (c *cli) rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "quire",
+		Short: "A partitioned, append-only log that speaks Kafka's protocol",
+		Example: `  quire dev                                    # a broker on a throw-away directory
+  quire serve                                  # a durable broker in ./quire-data
+  quire topic create orders -p 6
+  echo 'a coffee' | quire produce orders -k user_123
+  quire consume orders                         # from the first record, then follow`,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		Version:       versionLine(),
+		Args:          noSuchCommand,
+		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usageError(cmd.CommandPath()+" --help", "%s: %w", cmd.CommandPath(), err)
+	})
+	cobra.EnableCommandSorting = false
+	root.AddCommand(c.topicCommand(), c.produceCommand(), c.consumeCommand(),
+		c.clusterCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
+	return root
+}
+
+// group makes a command that only holds others.
+func group(use, short, example string, subs ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: short, Example: example,
+		Args: noSuchCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(subs...)
+	return cmd
+}
+
+func noSuchCommand(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := cmd.CommandPath() + " --help"
+	cmd.SuggestionsMinimumDistance = 2
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		hint = cmd.CommandPath() + " " + near[0]
+	}
+	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
+}
+
+// wantArgs checks the number of arguments (most < 0: any number); what says what they are.
+func wantArgs(least, most int, what string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) < least {
+			return usageError(cmd.CommandPath()+" --help", "%s needs %s", cmd.CommandPath(), what)
+		}
+		if most >= 0 && len(args) > most {
+			return usageError(cmd.CommandPath()+" --help", "%s takes %s; not understood: %s", cmd.CommandPath(), what,
+				strings.Join(args[most:], " "))
+		}
+		return nil
+	}
+}
+
+// clientFlags gives cmd and the commands below it the broker addresses.
+func (c *cli) clientFlags(cmd *cobra.Command) {
+	f := cmd.PersistentFlags()
+	f.StringSliceVarP(&c.brokers, "brokers", "b", nil,
+		fmt.Sprintf("broker `addresses`, separated by commas (environment QUIRE_BROKERS; default %s)", defaultBroker))
+	f.StringSliceVar(&c.brokers, "bootstrap-server", nil, "as --brokers")
+	_ = f.MarkHidden("bootstrap-server") // fails only for a flag that does not exist
+}
+
+// outputFlag gives cmd and the commands below it -o.
+func (c *cli) outputFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVarP(&c.format, "output", "o", "table", "`format` of the answer: table, json, jsonl or yaml")
+	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// interruptible is for commands that may wait: Ctrl-C ends ctx, and a second one the process.
+func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
+}
