@@ -1,8 +1,12 @@
 package segment
 
 import (
-	"io"
+	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
+	"path"
+	"sync"
 	"time"
 
 	"github.com/quirelog/quire/segment/flush"
@@ -20,9 +24,62 @@ type Options struct {
 	Logger        *slog.Logger     // nil: discards
 }
 
+const (
+	defaultSegmentBytes  = 128 << 20
+	defaultSegmentAge    = 7 * 24 * time.Hour
+	defaultIndexInterval = 4096
+	maxSegmentBytes      = 1<<31 - 1 // positions in an index have 32 bits, and a segment may exceed this by one batch
+)
+
 // Log is one partition's log. Append, TruncateAfter, WriteCheckpoint, Reconfigure and Close are for one goroutine at a time
 // (they lock each other out); everything else may be called concurrently with them and with each other.
-type Log struct{}
+//
+// What always holds:
+//   - segs is never empty; segs[i].end == segs[i+1].base; all but the last are sealed, and none of them is empty;
+//   - what readers see (everything under mu) was written and synced as the durability mode wants it;
+//   - every side record up to an entry is durable before the entry is written; truncation cuts segment files first;
+//   - nothing at or below mark.index is ever cut off;
+//   - the clean-shutdown marker is gone, durably, before anything is written (marked is false).
+//
+// Lock order: ckpt, write, mu. ckpt is held for a whole checkpoint, write for a whole append, truncation or close, mu only
+// while memory is looked at or changed, never during I/O.
+//
+// Files: one descriptor for the segment that is appended to, one more for a segment closed since the last checkpoint. Other
+// closed segments, all indexes and the side file are opened for the operation that needs them.
+type Log struct {
+	dir      string
+	fs       vfs.FS
+	flusher  *flush.Flusher
+	interval int64
+	now      func() time.Time
+	log      *slog.Logger
+
+	ckpt  sync.Mutex
+	write sync.Mutex // guards the fields of the writer
+
+	// The writer's.
+	settings Settings
+	failed   error // why nothing is written any more
+	marked   bool  // the clean-shutdown marker may be in the directory
+	sideSize int64 // bytes of the side file
+	plan     plan
+
+	// Changed by the writer under mu, read under either lock.
+	mu         sync.RWMutex
+	segs       []*segment
+	side       sideList
+	last       Index // newest entry
+	lastTerm   Term
+	start      Offset // log start offset
+	end        Offset // offset of the next record
+	sealedSize int64  // bytes of the sealed segments
+	mark       mark   // of the newest checkpoint
+	checkpoint Checkpoint
+	hasCkpt    bool
+	closed     bool
+
+	recovery Recovery
+}
 
 // Recovery says what Open found.
 type Recovery struct {
@@ -36,109 +93,216 @@ type Recovery struct {
 }
 
 // Open opens the log in dir, making it if it is missing, and recovers: only what lies past the last checkpoint is scanned.
-func Open(dir string, o Options) (*Log, error) { panic("unimplemented") }
+func Open(dir string, o Options) (*Log, error) {
+	l := newLog(dir, o)
+	if err := l.recover(); err != nil {
+		for _, s := range l.segs {
+			if s.file != nil {
+				l.drop(s.file)
+			}
+		}
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	return l, nil
+}
+
+func newLog(dir string, o Options) *Log {
+	l := &Log{
+		dir: dir, fs: o.FS, flusher: o.Flusher, interval: int64(o.IndexInterval), now: o.Now, log: o.Logger,
+		settings: Settings{SegmentBytes: o.SegmentBytes, SegmentAge: o.SegmentAge}.withDefaults(),
+	}
+	if l.fs == nil {
+		l.fs = vfs.OS
+	}
+	if l.interval <= 0 {
+		l.interval = defaultIndexInterval
+	}
+	if l.now == nil {
+		l.now = time.Now
+	}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	return l
+}
 
 // Recovery says what Open found.
-func (l *Log) Recovery() Recovery { panic("unimplemented") }
-
-// Append stores entries that follow the log's last one without a gap. Record batches get their base offset and leader epoch
-// stamped into Data (before the bytes that the CRC covers); on an entry whose batch carries a stamp already (a follower:
-// any base offset other than the log's end is refused when check is set) the stamps must come out equal. One write a segment file
-// and one flush for all of them. It returns when the entries are durable as the flusher's mode wants it. Data is not kept.
-//
-// On an error nothing of entries is in the log: the partial write is cut off again. If that fails too, or a sync failed,
-// the log has failed: ErrFailed from then on.
-func (l *Log) Append(entries []Entry, check bool) error { panic("unimplemented") }
-
-// TruncateAfter removes every entry with an index above last.
-func (l *Log) TruncateAfter(last Index) error { panic("unimplemented") }
+func (l *Log) Recovery() Recovery { return l.recovery }
 
 // FirstIndex and LastIndex are 0 when the log has no entries.
-func (l *Log) FirstIndex() Index { panic("unimplemented") }
+func (l *Log) FirstIndex() Index {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if first := l.segs[0].baseIndex; first <= l.last {
+		return first
+	}
+	return 0
+}
 
 // LastIndex is the index of the newest entry.
-func (l *Log) LastIndex() Index { panic("unimplemented") }
+func (l *Log) LastIndex() Index {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.segs[0].baseIndex > l.last {
+		return 0
+	}
+	return l.last
+}
 
-// StartOffset is the log start offset, EndOffset the offset that the next record gets.
-func (l *Log) StartOffset() Offset { panic("unimplemented") }
+// StartOffset is the log start offset.
+func (l *Log) StartOffset() Offset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.start
+}
 
 // EndOffset is the offset that the next record gets.
-func (l *Log) EndOffset() Offset { panic("unimplemented") }
+func (l *Log) EndOffset() Offset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.end
+}
 
 // Size is the length in bytes of all segment files.
-func (l *Log) Size() int64 { panic("unimplemented") }
-
-// ReadEntry returns the entry at i in memory of its own. With headerOnly, the Data of a record batch is its 61-byte header
-// only. ErrNotFound outside first..last.
-func (l *Log) ReadEntry(i Index, headerOnly bool) (Entry, error) { panic("unimplemented") }
-
-// Term is the term of the entry at i.
-func (l *Log) Term(i Index) (Term, error) { panic("unimplemented") }
-
-// Chunk is a run of whole record batches in one segment file. It stays readable until Close, whatever happens to the log.
-type Chunk struct {
-	Base Offset // base offset of the first batch: at or below the offset asked for
-	Len  int    // bytes
-}
-
-// WriteTo writes the chunk's bytes in large pieces from a pooled buffer.
-func (c *Chunk) WriteTo(w io.Writer) (int64, error) { panic("unimplemented") }
-
-// ReadAt reads the chunk's bytes from off within it.
-func (c *Chunk) ReadAt(p []byte, off int64) (int, error) { panic("unimplemented") }
-
-// Close lets go of the file.
-func (c *Chunk) Close() { panic("unimplemented") }
-
-// Read returns the batches from the one that holds offset from on, up to maxBytes but at least one batch, none of them with a base offset at or above
-// limit (the high watermark or the last stable offset, always a batch boundary). The chunk is empty where from == limit.
-// ErrOffsetOutOfRange when from is below the log start or above limit.
-func (l *Log) Read(from, limit Offset, maxBytes int) (Chunk, error) { panic("unimplemented") }
-
-// BytesBetween is about how many bytes of batches lie from offset from up to limit (within an index interval on each side).
-func (l *Log) BytesBetween(from, limit Offset) int64 { panic("unimplemented") }
-
-// OffsetForTimestamp finds the first record below limit whose timestamp is at or above ts (ms since the epoch).
-// found is false when there is none.
-func (l *Log) OffsetForTimestamp(ts int64, limit Offset) (t TimestampOffset, found bool, err error) {
-	panic("unimplemented")
-}
-
-// MaxTimestamp finds the record below limit with the largest timestamp, the first of equal ones.
-func (l *Log) MaxTimestamp(limit Offset) (t TimestampOffset, found bool, err error) {
-	panic("unimplemented")
+func (l *Log) Size() int64 {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.sealedSize + l.active().size
 }
 
 // Epochs lists the leader epochs that have records, oldest first.
-func (l *Log) Epochs() []EpochStart { panic("unimplemented") }
-
-// WriteCheckpoint makes the log durable up to c.End at least, then replaces the checkpoint file atomically and durably.
-func (l *Log) WriteCheckpoint(c Checkpoint) error { panic("unimplemented") }
-
-// Checkpoint is the newest checkpoint; ok is false when none was ever written.
-func (l *Log) Checkpoint() (c Checkpoint, ok bool) { panic("unimplemented") }
-
-// FileRange is a file of the log, relative to its directory, and how many of its leading bytes count.
-type FileRange struct {
-	Name string
-	Len  int64
-}
-
-// Manifest lists the files, clipped, that make up the log up to and including the entry c.Index: a copy of them opens as
-// that log. The files stay as they are until release is called (no segment is removed; truncation above c.Index and
-// appends do not hurt).
-func (l *Log) Manifest(c Checkpoint) (files []FileRange, release func(), err error) {
-	panic("unimplemented")
+func (l *Log) Epochs() []EpochStart {
+	l.mu.RLock()
+	side, end := l.side, l.end
+	l.mu.RUnlock()
+	return side.epochs(end)
 }
 
 // Settings are the options that a topic's configuration changes while the log is open.
 type Settings struct {
-	SegmentBytes int64
-	SegmentAge   time.Duration
+	SegmentBytes int64         // 0: 128 MiB
+	SegmentAge   time.Duration // 0: 7 days
 }
 
 // Reconfigure takes effect with the next append.
-func (l *Log) Reconfigure(s Settings) { panic("unimplemented") }
+func (l *Log) Reconfigure(s Settings) {
+	l.write.Lock()
+	defer l.write.Unlock()
+	l.settings = s.withDefaults()
+}
+
+func (s Settings) withDefaults() Settings {
+	if s.SegmentBytes <= 0 {
+		s.SegmentBytes = defaultSegmentBytes
+	}
+	s.SegmentBytes = min(s.SegmentBytes, maxSegmentBytes)
+	if s.SegmentAge <= 0 {
+		s.SegmentAge = defaultSegmentAge
+	}
+	return s
+}
+
+// active is the segment that is appended to.
+func (l *Log) active() *segment { return l.segs[len(l.segs)-1] }
+
+// writable is why nothing may be written, or nil. The caller holds l.write.
+func (l *Log) writable() error {
+	switch {
+	case l.closed:
+		return ErrClosed
+	case l.failed != nil:
+		return fmt.Errorf("%w: %w", ErrFailed, l.failed)
+	case len(l.recovery.Damage) > 0:
+		return fmt.Errorf("%w: %s", ErrDamaged, l.recovery.Damage[0])
+	}
+	return nil
+}
+
+// fail makes the log refuse writes from now on: the kernel may have dropped pages that it could not write, and what is on
+// disk is known again only after a recovery. The caller holds l.write.
+func (l *Log) fail(err error) error {
+	l.failed = err
+	return fmt.Errorf("%w: %w", ErrFailed, err)
+}
+
+// failLocked is fail for a caller that does not hold l.write.
+func (l *Log) failLocked(err error) error {
+	l.write.Lock()
+	defer l.write.Unlock()
+	return l.fail(err)
+}
+
+// unmark removes the clean-shutdown marker before the first write. The caller holds l.write.
+func (l *Log) unmark() error {
+	if !l.marked {
+		return nil
+	}
+	if err := l.fs.Remove(path.Join(l.dir, markerName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove clean-shutdown marker: %w", err)
+	}
+	if err := l.fs.SyncDir(l.dir); err != nil {
+		return l.fail(fmt.Errorf("remove clean-shutdown marker: %w", err))
+	}
+	l.marked = false
+	return nil
+}
 
 // Close syncs everything, writes the clean-shutdown marker and closes the files. Chunks stay readable.
-func (l *Log) Close() error { panic("unimplemented") }
+func (l *Log) Close() error {
+	l.ckpt.Lock()
+	defer l.ckpt.Unlock()
+	l.write.Lock()
+	defer l.write.Unlock()
+	if l.closed {
+		return nil
+	}
+	var err error
+	if l.writable() == nil {
+		err = l.shutDown()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	for _, s := range l.segs {
+		if s.file != nil {
+			l.forget(s.file)
+			err = errors.Join(err, s.file.release())
+			s.file = nil
+		}
+	}
+	return err
+}
+
+// shutDown makes everything durable and says so in the marker.
+func (l *Log) shutDown() error {
+	var sealed []*segment
+	for _, s := range l.segs[:len(l.segs)-1] {
+		if !s.synced {
+			sealed = append(sealed, s)
+		}
+	}
+	if err := l.settle(sealed); err != nil {
+		return err
+	}
+	a := l.active()
+	if err := l.syncNow(a.file); err != nil {
+		return l.fail(fmt.Errorf("segment %d: sync: %w", a.base, err))
+	}
+	if err := l.flushIndex(a, a.entries); err != nil {
+		return fmt.Errorf("segment %d: index: %w", a.base, err)
+	}
+	if err := l.syncPath(a.indexPath(l.dir)); err != nil {
+		return fmt.Errorf("segment %d: sync index: %w", a.base, err)
+	}
+	if l.marked {
+		return nil
+	}
+	m := mark{
+		index: l.last, term: l.lastTerm, base: a.base, pos: a.size, end: a.end,
+		side: l.sideSize, entries: len(a.entries), newest: a.newest,
+	}
+	if err := l.replaceFile(markerName, m.appendMarker(nil)); err != nil {
+		return fmt.Errorf("write clean-shutdown marker: %w", err)
+	}
+	return nil
+}

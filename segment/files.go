@@ -1,0 +1,96 @@
+package segment
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path"
+
+	"github.com/quirelog/quire/segment/vfs"
+)
+
+const tempSuffix = ".tmp"
+
+// syncAppend makes f durable as the flusher's mode wants it.
+func (l *Log) syncAppend(f vfs.File) error {
+	if l.flusher == nil {
+		return f.Sync()
+	}
+	return l.flusher.Sync(f)
+}
+
+// syncNow makes f durable in every mode.
+func (l *Log) syncNow(f vfs.File) error {
+	if l.flusher == nil {
+		return f.Sync()
+	}
+	return l.flusher.SyncNow(f)
+}
+
+// forget takes f, which is about to be closed, from the flusher.
+func (l *Log) forget(f vfs.File) {
+	if l.flusher != nil {
+		l.flusher.Forget(f)
+	}
+}
+
+// withFile opens a file for one operation that may sync it.
+func (l *Log) withFile(name string, flag int, fn func(*sharedFile) error) error {
+	f, err := l.fs.OpenFile(name, flag, 0o644)
+	if err != nil {
+		return err
+	}
+	s := share(f)
+	err = fn(s)
+	l.forget(s)
+	return errors.Join(err, s.release())
+}
+
+// replaceFile writes a file of the log's directory under a temporary name, makes it durable and swaps it in, durably.
+func (l *Log) replaceFile(name string, content []byte) error {
+	full := path.Join(l.dir, name)
+	temp := full + tempSuffix
+	err := l.withFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, func(f *sharedFile) error {
+		if _, err := f.WriteAt(content, 0); err != nil {
+			return err
+		}
+		return l.syncNow(f)
+	})
+	if err != nil {
+		return err
+	}
+	if err := l.fs.Rename(temp, full); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(l.dir)
+}
+
+// readFile reads a whole file of the log's directory of at most limit bytes.
+func (l *Log) readFile(name string, limit int64) ([]byte, error) {
+	f, err := l.fs.OpenFile(path.Join(l.dir, name), os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	size, err := f.Size()
+	if err != nil {
+		return nil, err
+	}
+	if size > limit {
+		return nil, fmt.Errorf("%s: %d bytes, limit %d", name, size, limit)
+	}
+	b := make([]byte, size)
+	if size == 0 {
+		return b, nil
+	}
+	_, err = f.ReadAt(b, 0)
+	return b, err
+}
+
+// syncPath makes a file that somebody else wrote durable.
+func (l *Log) syncPath(name string) error {
+	return l.withFile(name, os.O_RDWR|os.O_CREATE, func(f *sharedFile) error { return l.syncNow(f) })
+}
+
+// drop lets go of a file that was read or synced only.
+func (l *Log) drop(f *sharedFile) { _ = f.release() }
