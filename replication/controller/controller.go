@@ -51,9 +51,12 @@ type Controller struct {
 	calls   sync.WaitGroup // commands under way
 }
 
-// Open starts the group; without others configured this broker founds a cluster of its own. It returns once an image is there, which on a
-// single broker takes milliseconds, and the broker itself is registered in it. ErrTimeout when ctx ends first.
+// Open starts the group; without others configured this broker founds a cluster of its own. It returns once an image is there,
+// which on a single broker takes milliseconds, and the broker itself is registered in it. ErrTimeout when ctx ends first.
 func Open(ctx context.Context, o Options) (*Controller, error) {
+	if ctx.Err() != nil {
+		return nil, timeout(ctx)
+	}
 	log := o.Logger
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)

@@ -356,7 +356,8 @@ func TestUnreadableCommandsStopTheLog(t *testing.T) {
 					{Index: last + 2, Term: 2, Type: raft.LogCommand, Data: []byte("\x08\x01{\"count\":1}")},
 				})
 			})
-			if _, err := Open(testContext(t), Options{Dir: dir, Self: testSelf}); err == nil || !strings.Contains(err.Error(), "controller log stops at index 5") {
+			_, err := Open(testContext(t), Options{Dir: dir, Self: testSelf})
+			if err == nil || !strings.Contains(err.Error(), "controller log stops at index 5") {
 				t.Fatal(err)
 			}
 		})
@@ -364,10 +365,9 @@ func TestUnreadableCommandsStopTheLog(t *testing.T) {
 }
 
 func TestContextsEnd(t *testing.T) {
-	dir := t.TempDir()
 	ended, cancel := context.WithCancel(context.Background())
 	cancel()
-	if _, err := Open(ended, Options{Dir: dir, Self: testSelf}); err != nil && !errors.Is(err, ErrTimeout) {
+	if _, err := Open(ended, Options{Dir: t.TempDir(), Self: testSelf}); !errors.Is(err, ErrTimeout) {
 		t.Fatal(err)
 	}
 	c := mustOpen(t, t.TempDir(), testSelf)
@@ -387,40 +387,5 @@ func TestTooLargeCommand(t *testing.T) {
 	c := mustOpen(t, t.TempDir(), testSelf)
 	if _, err := c.CreateTopic(testContext(t), NewTopic{Name: "t", Partitions: partitions(100_000)}); !errors.Is(err, errTooLarge) {
 		t.Fatal(err)
-	}
-}
-
-func BenchmarkCreate3000Topics(b *testing.B) {
-	for b.Loop() {
-		c := mustOpen(b, b.TempDir(), testSelf)
-		for n := range 3000 {
-			if _, err := c.CreateTopic(context.Background(), NewTopic{Name: fmt.Sprint("topic-", n), Partitions: partitions(4)}); err != nil {
-				b.Fatal(err)
-			}
-		}
-		mustClose(b, c)
-	}
-}
-
-func BenchmarkOpenEmpty(b *testing.B) {
-	base := b.TempDir()
-	n := 0
-	for b.Loop() {
-		n++
-		c := mustOpen(b, filepath.Join(base, fmt.Sprint(n)), testSelf)
-		b.StopTimer()
-		mustClose(b, c)
-		b.StartTimer()
-	}
-}
-
-func BenchmarkOpenExisting(b *testing.B) {
-	dir := b.TempDir()
-	mustClose(b, mustOpen(b, dir, testSelf))
-	for b.Loop() {
-		c := mustOpen(b, dir, testSelf)
-		b.StopTimer()
-		mustClose(b, c)
-		b.StartTimer()
 	}
 }

@@ -19,6 +19,8 @@ const (
 	dbFile    = "raft.db"
 	dbNewFile = "raft.db.new" // being founded; worth nothing after a crash
 
+	snapshotDir = "snapshots" // the name that raft.FileSnapshotStore gives it
+
 	lockTimeout = 2 * time.Second // how long another process may still hold raft.db
 )
 
@@ -30,7 +32,8 @@ var (
 	keyLastVoteCand = []byte("LastVoteCand")
 )
 
-// stableStore keeps votes and terms. Raft writes values again that have not changed; each write costs two syncs, so those are left out.
+// stableStore keeps votes and terms. Raft writes values again that have not changed; each write costs two syncs, so those are
+// left out.
 type stableStore struct{ *raftboltdb.BoltStore }
 
 func (s stableStore) Set(key, value []byte) error {
@@ -54,8 +57,8 @@ type founding struct {
 	history []command     // what the log holds from the start; only the founder's does
 }
 
-// found makes raft.db. It is written beside its place without a sync a write, synced once and renamed: a crash leaves a whole file or none, and an
-// empty start does not pay two syncs for each of its steps.
+// found makes raft.db. It is written beside its place without a sync a write, synced once and renamed: a crash leaves a whole
+// file or none, and an empty start does not pay two syncs for each of its steps.
 func found(dir string, f founding) error {
 	path := filepath.Join(dir, dbNewFile)
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -138,7 +141,7 @@ func exists(dir string) (bool, error) {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
-	snapshots, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	snapshots, err := os.ReadDir(filepath.Join(dir, snapshotDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, err
 	}
@@ -169,6 +172,9 @@ func openStorage(dir string, l *raftLogger) (_ *storage, err error) {
 		return nil, fmt.Errorf("controller's server id: %w", err)
 	}
 	s.server = raft.ServerID(server)
+	if err := dropUnfinished(dir); err != nil {
+		return nil, err
+	}
 	if s.snapshots, err = raft.NewFileSnapshotStoreWithLogger(dir, 1, l); err != nil {
 		return nil, fmt.Errorf("controller snapshots: %w", err)
 	}
@@ -177,6 +183,20 @@ func openStorage(dir string, l *raftLogger) (_ *storage, err error) {
 		return nil, err
 	}
 	return s, s.scanLog(at)
+}
+
+// dropUnfinished removes the snapshots that a crash has left half written; the library ignores them but keeps them for ever.
+func dropUnfinished(dir string) error {
+	unfinished, err := filepath.Glob(filepath.Join(dir, snapshotDir, "*.tmp"))
+	if err != nil {
+		return err
+	}
+	for _, path := range unfinished {
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("unfinished snapshot: %w", err)
+		}
+	}
+	return nil
 }
 
 // readSnapshot loads the newest snapshot's image and returns the log index up to which it reaches.
