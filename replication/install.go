@@ -86,7 +86,9 @@ func Install(ctx context.Context, o InstallOptions) error {
 	return nil
 }
 
-func (o *InstallOptions) path(parts ...string) string { return path.Join(append([]string{o.Dir}, parts...)...) }
+func (o *InstallOptions) path(parts ...string) string {
+	return path.Join(append([]string{o.Dir}, parts...)...)
+}
 
 // move renames within Dir, durably.
 func (o *InstallOptions) move(from, to string) error {

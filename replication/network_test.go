@@ -1,0 +1,97 @@
+package replication
+
+import (
+	"bytes"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// network connects servers of one process over the library's in-memory transport, with links that can be cut.
+type network struct {
+	mu    sync.Mutex
+	links map[ServerID]*link
+	cuts  map[[2]ServerID]bool
+}
+
+func newNetwork() *network {
+	return &network{links: map[ServerID]*link{}, cuts: map[[2]ServerID]bool{}}
+}
+
+// link copies entries, as a wire does: a replica must never share memory with another.
+type link struct{ *raft.InmemTransport }
+
+// join connects a server, anew where it was connected before.
+func (n *network) join(id ServerID) raft.Transport {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, t := raft.NewInmemTransport(raft.ServerAddress(id))
+	n.links[id] = &link{t}
+	for peer := range n.links {
+		n.connect(id, peer)
+		n.connect(peer, id)
+	}
+	return n.links[id]
+}
+
+func (n *network) connect(from, to ServerID) {
+	if from == to {
+		return
+	}
+	n.links[from].Disconnect(raft.ServerAddress(to))
+	if !n.cuts[[2]ServerID{from, to}] {
+		n.links[from].Connect(raft.ServerAddress(to), n.links[to].InmemTransport)
+	}
+}
+
+// set cuts or mends both directions between a and b.
+func (n *network) set(cut bool, a, b ServerID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.cuts[[2]ServerID{a, b}], n.cuts[[2]ServerID{b, a}] = cut, cut
+	n.connect(a, b)
+	n.connect(b, a)
+}
+
+// isolate cuts or mends all links of a server.
+func (n *network) isolate(cut bool, id ServerID) {
+	n.mu.Lock()
+	var peers []ServerID
+	for peer := range n.links {
+		if peer != id {
+			peers = append(peers, peer)
+		}
+	}
+	n.mu.Unlock()
+	for _, peer := range peers {
+		n.set(cut, id, peer)
+	}
+}
+
+func copied(r *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
+	out := *r
+	out.Entries = make([]*raft.Log, len(r.Entries))
+	for i, e := range r.Entries {
+		c := *e
+		c.Data = bytes.Clone(e.Data)
+		out.Entries[i] = &c
+	}
+	return &out
+}
+
+func (l *link) AppendEntries(
+	id raft.ServerID, to raft.ServerAddress, r *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
+) error {
+	return l.InmemTransport.AppendEntries(id, to, copied(r), resp)
+}
+
+func (l *link) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
+	p, err := l.InmemTransport.AppendEntriesPipeline(id, to)
+	return pipeline{p}, err
+}
+
+type pipeline struct{ raft.AppendPipeline }
+
+func (p pipeline) AppendEntries(r *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	return p.AppendPipeline.AppendEntries(copied(r), resp)
+}
