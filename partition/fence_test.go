@@ -1,0 +1,68 @@
+package partition
+
+import (
+	"bytes"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/quirelog/quire/replication"
+	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
+)
+
+func fenced(t *testing.T, voters ...replication.ServerID) (*Partition, *bytes.Buffer) {
+	t.Helper()
+	var out bytes.Buffer
+	h := header(-1, -1, -1, 4)
+	h.LeaderEpoch = 3
+	p := &Partition{
+		topic: "t", log: &fakeLog{stored: []batch.Header{h}}, voters: voters, logger: slog.New(slog.NewTextHandler(&out, nil)),
+	}
+	p.fence("segment 0: CRC is wrong at byte 4711")
+	return p, &out
+}
+
+func TestOnlyReplicaDamagedIsReadOnly(t *testing.T) {
+	p, out := fenced(t, "1")
+	if m, err := p.Marks(3); err != nil || m != (Marks{0, 4, 4, 3}) {
+		t.Errorf("marks %+v, %v", m, err)
+	}
+	if c, _, err := p.Read(0, 1<<20, -1); err != nil || c.Len != 100 {
+		t.Errorf("read %d bytes, %v", c.Len, err)
+	}
+	if _, err := p.Append(t.Context(), nil, header(-1, -1, -1, 1), AcksAll); !errors.Is(err, ErrDamaged) {
+		t.Errorf("append: %v", err)
+	}
+	if leader, epoch := p.Leader(); leader != "1" || epoch != 3 {
+		t.Errorf("leader %q, epoch %d", leader, epoch)
+	}
+	if !p.Damaged() || !strings.Contains(out.String(), "4711") {
+		t.Errorf("damaged is %v, logged %q", p.Damaged(), out)
+	}
+	if err := p.close(t.Context()); err != nil || !p.log.(*fakeLog).closed {
+		t.Errorf("close: %v", err)
+	}
+}
+
+func TestDamagedAmongOthersServesNothing(t *testing.T) {
+	p, _ := fenced(t, "1", "2", "3")
+	if _, _, err := p.Read(0, 1<<20, -1); !errors.Is(err, ErrDamaged) {
+		t.Errorf("read: %v", err)
+	}
+	if leader, epoch := p.Leader(); leader != "" || epoch != -1 {
+		t.Errorf("leader %q, epoch %d", leader, epoch)
+	}
+}
+
+func TestReadErrors(t *testing.T) {
+	p, _ := fenced(t, "1")
+	for from, to := range map[error]error{
+		segment.ErrClosed: ErrClosed, segment.ErrDamaged: ErrDamaged, segment.ErrOffsetOutOfRange: ErrOffsetOutOfRange,
+	} {
+		if err := p.readError(7, from); !errors.Is(err, to) {
+			t.Errorf("%v became %v", from, err)
+		}
+	}
+}
