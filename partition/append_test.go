@@ -127,8 +127,8 @@ func TestOldFailureLeavesTheNewLeadership(t *testing.T) {
 	f.mustOffer(t, header(1, 0, 0, 1))
 	f.group.depose()
 	f.group.lead(2)
-	f.group.fail(1, ErrUnknownOutcome) // of term 1, told late
-	pd := f.mustOffer(t, header(1, 0, 0, 1))
+	pd := f.mustOffer(t, header(1, 0, 0, 1)) // it was truncated, so it is new
+	f.group.fail(1, ErrUnknownOutcome)       // of term 1, told late
 	f.group.commit(1, false)
 	wantBase(t, pd, 0)
 }

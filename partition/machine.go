@@ -74,7 +74,6 @@ func (m *machine) Leading(leads bool, epoch segment.Term) {
 	p := (*Partition)(m)
 	var wake signalList
 	p.mu.Lock()
-	p.overlay.clear()
 	if leads {
 		p.epochStart = p.applied.end
 		p.setRole(int64(epoch))

@@ -63,7 +63,7 @@ func (m *model) judge(q sequence) (*entry, error) {
 	case q.epoch > newest.epoch:
 		return nil, ErrOutOfOrderSequence
 	}
-	for i, kept := len(mine)-1, 0; i >= 0 && kept < remembered && mine[i].h.ProducerEpoch == q.epoch; i-- {
+	for i, kept := len(mine)-1, 0; i >= 0 && kept < 5 && mine[i].h.ProducerEpoch == q.epoch; i-- {
 		if sequenceOf(&mine[i].h) == q {
 			return mine[i], nil
 		}

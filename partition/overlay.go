@@ -65,5 +65,3 @@ func (o overlay) put(producer int64, f flights) {
 	}
 	o[producer] = f
 }
-
-func (o overlay) clear() { clear(o) }

@@ -153,14 +153,12 @@ func (p *Partition) Producers() []ProducerState {
 	return p.applied.list(p.now().UnixMilli())
 }
 
-// setRole is called with mu held. A closed partition stays closed.
+// setRole is called with mu held. What was in flight in another role is no longer judged by. A closed partition stays closed.
 func (p *Partition) setRole(role int64) {
 	if p.role.Load() != roleClosed {
 		p.role.Store(role)
 	}
-	if role < 0 {
-		p.overlay.clear()
-	}
+	clear(p.overlay)
 }
 
 // close refuses what comes from now on, fails what waits and closes the group with its log.

@@ -2,7 +2,6 @@ package partition
 
 import (
 	"errors"
-	"strings"
 
 	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/segment"
@@ -29,20 +28,20 @@ func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
 		return err
 	}
 	p.log = log
-	if damage := log.Recovery().Damage; len(damage) > 0 {
-		p.fence(strings.Join(damage, "; "))
-		return nil
-	}
 	group, err := st.o.Node.OpenGroup(replication.GroupOptions{ID: s.ID, Log: log, Voters: s.Voters, Machine: (*machine)(p)})
-	if err != nil {
+	switch {
+	case errors.Is(err, replication.ErrDamaged) || errors.Is(err, replication.ErrStateLost):
+		p.fence(err.Error())
+		return nil
+	case err != nil:
 		return errors.Join(err, log.Close())
 	}
 	p.group = group
 	return nil
 }
 
-// fence opens p without a group, since its log is damaged below what was known to be durable: nothing is appended to it or cut
-// from it. Where it is the only replica, what lies below the damage can be read: all of it was committed.
+// fence opens p without a group, since its log is damaged below what was known to be durable, or gone: nothing is appended to
+// it or cut from it. Where it is the only replica, what lies below the damage can be read: all of it was committed.
 func (p *Partition) fence(damage string) {
 	p.damaged = true
 	if len(p.voters) != 1 {
