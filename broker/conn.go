@@ -215,4 +215,3 @@ func (c *conn) respond(ctx context.Context, p pending, failed bool) error {
 	}
 	return c.w.response(p.correlation, p.flexible, &r)
 }
-

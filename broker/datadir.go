@@ -1,0 +1,166 @@
+package broker
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"github.com/google/uuid"
+	"golang.org/x/sys/unix"
+
+	"github.com/quirelog/quire/replication/controller"
+)
+
+// Names in the data directory, beside the partitions' directories.
+const (
+	lockFile       = "quire.lock"
+	metaFile       = "quire.meta"
+	controllerDir  = "controller"
+	dataDirFormat  = 1
+	maxMetaBytes   = 64 << 10
+	dataDirPerm    = 0o755
+	dataFilePerm   = 0o644
+	metaFileSuffix = ".new"
+)
+
+// LockedError says that another broker is using the data directory.
+type LockedError struct {
+	Dir string
+	PID int // 0: unknown
+}
+
+func (e *LockedError) Error() string {
+	who := "another process"
+	if e.PID != 0 {
+		who = fmt.Sprintf("process %d", e.PID)
+	}
+	return fmt.Sprintf("data directory %s is in use by %s", e.Dir, who)
+}
+
+// Hint is what to do next.
+func (e *LockedError) Hint() string {
+	if e.PID != 0 {
+		return fmt.Sprintf("stop it with kill %d, or give this broker a --data-dir of its own", e.PID)
+	}
+	return "give this broker a --data-dir of its own"
+}
+
+// lockDir makes dir if need be and locks it until the file is closed: the kernel lets go when the process ends, however it ends.
+func lockDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, dataDirPerm); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, dataFilePerm)
+	if err != nil {
+		return nil, fmt.Errorf("lock data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+		}
+		text, _ := io.ReadAll(io.LimitReader(f, 32))
+		pid, _ := strconv.Atoi(strings.TrimSpace(string(text)))
+		return nil, &LockedError{Dir: dir, PID: pid}
+	}
+	if err := writePID(f); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock data directory %s: %w", dir, err)
+	}
+	return f, nil
+}
+
+func writePID(f *os.File) error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return err
+}
+
+// dirMeta is quire.meta: whose the data directory is. It is written once.
+type dirMeta struct {
+	Format    int    `json:"format"`
+	NodeID    int32  `json:"node_id"`
+	ClusterID string `json:"cluster_id"`
+}
+
+// openMeta reads quire.meta, and writes it to a new directory. The caller holds the lock.
+func openMeta(dir string, nodeID int32) (dirMeta, error) {
+	path := filepath.Join(dir, metaFile)
+	text, err := readLimited(path, maxMetaBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return foundDir(dir, nodeID)
+	}
+	if err != nil {
+		return dirMeta{}, err
+	}
+	var m dirMeta
+	if err := json.Unmarshal(text, &m); err != nil {
+		return m, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	switch {
+	case m.Format > dataDirFormat:
+		return m, fmt.Errorf("data directory %s has format %d, this version of quire knows %d: use a newer one", dir, m.Format, dataDirFormat)
+	case m.Format < 1 || m.ClusterID == "":
+		return m, fmt.Errorf("%s is damaged: it has no format or no cluster id", path)
+	case m.NodeID != nodeID:
+		return m, fmt.Errorf("data directory %s belongs to node %d, but node-id is %d", dir, m.NodeID, nodeID)
+	}
+	return m, nil
+}
+
+// foundDir makes dir a data directory of a new cluster.
+func foundDir(dir string, nodeID int32) (dirMeta, error) {
+	for _, name := range []string{controllerDir, "votes.db"} {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return dirMeta{}, fmt.Errorf("data directory %s has %s but no %s: it is not whole, restore it from a backup", dir, name, metaFile)
+		}
+	}
+	m := dirMeta{Format: dataDirFormat, NodeID: nodeID, ClusterID: controller.TopicID(uuid.New()).String()}
+	text, err := json.Marshal(m)
+	if err != nil {
+		return m, err
+	}
+	if err := replaceFile(dir, metaFile, append(text, '\n')); err != nil {
+		return m, fmt.Errorf("write %s: %w", metaFile, err)
+	}
+	return m, nil
+}
+
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, limit))
+}
+
+// replaceFile writes a file of dir so that after a crash it is there whole or not at all.
+func replaceFile(dir, name string, text []byte) error {
+	path := filepath.Join(dir, name)
+	f, err := os.OpenFile(path+metaFileSuffix, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, dataFilePerm)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(path+metaFileSuffix, path)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,251 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/quirelog/quire/broker/topicconfig"
+	"github.com/quirelog/quire/partition"
+	"github.com/quirelog/quire/replication"
+	"github.com/quirelog/quire/replication/controller"
+)
+
+const (
+	// reconcileAtOnce is how many partitions are opened or deleted side by side. They mostly wait for flush cycles, which
+	// they share.
+	reconcileAtOnce = 32
+	// reconcileRetry is how long a partition that could not be opened or deleted is left alone.
+	reconcileRetry = 5 * time.Second
+)
+
+// reconciler opens, reconfigures and deletes this broker's partitions to match the controller's image. Its goroutine, run, is
+// the only one that does; others wait for what it has done.
+type reconciler struct {
+	self       int32
+	controller *controller.Controller
+	partitions *partition.Manager
+	log        *slog.Logger
+
+	// The goroutine's own.
+	configured map[controller.TopicID]*controller.Topic // whose configuration the open partitions have
+
+	mu      sync.Mutex // guards what follows
+	applied *controller.Image
+	failed  map[partition.ID]error // not open, though it should be
+	changed chan struct{}          // closed and replaced when applied moves
+}
+
+func newReconciler(self int32, c *controller.Controller, m *partition.Manager, log *slog.Logger) *reconciler {
+	return &reconciler{self: self, controller: c, partitions: m, log: log,
+		configured: map[controller.TopicID]*controller.Topic{}, failed: map[partition.ID]error{}, changed: make(chan struct{})}
+}
+
+// run applies images until ctx ends.
+func (r *reconciler) run(ctx context.Context) {
+	for {
+		image := r.controller.Image()
+		failures := r.apply(ctx, image)
+		if r.first() {
+			failures = errors.Join(failures, r.partitions.DeleteOrphans(ctx, func(id partition.ID) bool { return r.wants(image, id) }))
+		}
+		r.publish(image)
+		var retry <-chan time.Time
+		if failures != nil && ctx.Err() == nil {
+			r.log.Error("partitions do not match the metadata yet", "err", failures, "retry_in", reconcileRetry)
+			retry = time.After(reconcileRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.controller.Changed(image):
+		case <-retry:
+		}
+	}
+}
+
+func (r *reconciler) first() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied == nil
+}
+
+func (r *reconciler) publish(image *controller.Image) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.applied = image
+	maps.DeleteFunc(r.failed, func(id partition.ID, _ error) bool { return !r.wants(image, id) })
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// apply deletes what is gone first: a topic made again under its name needs the place.
+func (r *reconciler) apply(ctx context.Context, image *controller.Image) error {
+	var gone []partition.ID
+	for _, p := range r.partitions.All() {
+		if !r.wants(image, p.ID()) {
+			gone = append(gone, p.ID())
+		}
+	}
+	deleted := sideBySide(gone, func(id partition.ID) error { return r.partitions.Delete(ctx, id) })
+	var missing []partition.Spec
+	for id, t := range image.TopicsByID {
+		missing = append(missing, r.missing(image, t)...)
+		if r.configured[id] != t {
+			r.reconfigure(t)
+			r.configured[id] = t
+		}
+	}
+	for id := range r.configured {
+		if image.TopicsByID[id] == nil {
+			delete(r.configured, id)
+		}
+	}
+	opened := sideBySide(missing, func(s partition.Spec) error {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		_, err := r.partitions.Open(s)
+		r.note(s.ID, err)
+		return err
+	})
+	return errors.Join(deleted, opened)
+}
+
+// note remembers whether a partition could be opened.
+func (r *reconciler) note(id partition.ID, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err == nil {
+		delete(r.failed, id)
+		return
+	}
+	r.failed[id] = err
+}
+
+// wants says whether this broker has a replica of the partition.
+func (r *reconciler) wants(image *controller.Image, id partition.ID) bool {
+	t := image.TopicsByID[id.Topic]
+	return t != nil && int(id.Partition) < len(t.Partitions) && slices.Contains(t.Partitions[id.Partition].Replicas, r.self)
+}
+
+// missing lists the partitions of t that belong here and are not open.
+func (r *reconciler) missing(image *controller.Image, t *controller.Topic) []partition.Spec {
+	var specs []partition.Spec
+	for n, part := range t.Partitions {
+		id := partition.ID{Topic: t.ID, Partition: int32(n)}
+		if !slices.Contains(part.Replicas, r.self) || r.partitions.ByID(id) != nil {
+			continue
+		}
+		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: voters(image, part), Config: partitionConfig(t)})
+	}
+	return specs
+}
+
+func (r *reconciler) reconfigure(t *controller.Topic) {
+	for n := range t.Partitions {
+		if p := r.partitions.ByID(partition.ID{Topic: t.ID, Partition: int32(n)}); p != nil {
+			p.Reconfigure(partitionConfig(t))
+		}
+	}
+}
+
+// partitionConfig is what of a topic's configuration its partitions need. Keys that this version does not know were set by a
+// newer one: the ones it knows still count.
+func partitionConfig(t *controller.Topic) partition.Config {
+	c, _ := topicconfig.Parse(t.Configs)
+	return partition.Config{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge, LogAppendTime: c.LogAppendTime}
+}
+
+// serverID names a broker in the partitions' Raft groups.
+func serverID(b controller.Broker) replication.ServerID {
+	return replication.ServerID(fmt.Sprintf("%d-%s", b.ID, b.Incarnation))
+}
+
+func voters(image *controller.Image, p controller.Partition) []replication.ServerID {
+	ids := make([]replication.ServerID, 0, len(p.Replicas))
+	for _, id := range p.Replicas {
+		if b, ok := image.Brokers[id]; ok {
+			ids = append(ids, serverID(b))
+		}
+	}
+	return ids
+}
+
+// await returns when the image, or a newer one, has been applied.
+func (r *reconciler) await(ctx context.Context, image *controller.Image) error {
+	for {
+		r.mu.Lock()
+		applied, changed := r.applied, r.changed
+		r.mu.Unlock()
+		if applied != nil && applied.Version >= image.Version {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// awaitLeaders returns when the partitions of t that belong here lead, or says why one does not. t is of the controller's image.
+// A topic that is gone meanwhile is nothing to wait for.
+func (r *reconciler) awaitLeaders(ctx context.Context, t *controller.Topic) error {
+	if err := r.await(ctx, r.controller.Image()); err != nil {
+		return fmt.Errorf("topic %s: %w", t.Name, err)
+	}
+	for n, part := range t.Partitions {
+		if !slices.Contains(part.Replicas, r.self) {
+			continue
+		}
+		if err := r.awaitLeader(ctx, partition.ID{Topic: t.ID, Partition: int32(n)}); err != nil {
+			return fmt.Errorf("topic %s partition %d: %w", t.Name, n, err)
+		}
+	}
+	return nil
+}
+
+func (r *reconciler) awaitLeader(ctx context.Context, id partition.ID) error {
+	p := r.partitions.ByID(id)
+	if p == nil {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.failed[id]
+	}
+	w := partition.NewWaiter()
+	p.Watch(w)
+	defer p.Unwatch(w)
+	for {
+		if _, err := p.Marks(-1); !errors.Is(err, partition.ErrNotLeader) {
+			return nil // it leads, or never will: what is asked of it says so
+		}
+		select {
+		case <-w.C():
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// sideBySide runs do for every item, reconcileAtOnce at a time, and joins the errors.
+func sideBySide[T any](items []T, do func(T) error) error {
+	var g errgroup.Group
+	g.SetLimit(reconcileAtOnce)
+	errs := make([]error, len(items))
+	for i, item := range items {
+		g.Go(func() error {
+			errs[i] = do(item)
+			return nil
+		})
+	}
+	_ = g.Wait() // the errors are in errs
+	return errors.Join(errs...)
+}
