@@ -74,7 +74,14 @@ func (c *cli) paint(sgr, s string) string {
 	return "\x1b[" + sgr + "m" + s + "\x1b[0m"
 }
 
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+// oneLine joins the lines of joined errors.
+func oneLine(s string) string {
+	var lines []string
+	for line := range strings.Lines(s) {
+		lines = append(lines, strings.TrimSpace(line))
+	}
+	return strings.Join(lines, "; ")
+}
 
 func exitCode(err error) int {
 	if f, ok := errors.AsType[*failure](err); ok && f.code != 0 {

@@ -18,6 +18,7 @@ type cli struct {
 	out, err io.Writer
 	env      []string // as os.Environ
 	self     string   // the binary as the user typed it
+	exit     func(code int)
 
 	inTTY, errTTY bool
 	width         int // columns that a table may take; 0: no limit (stdout is not a terminal)
@@ -27,7 +28,7 @@ type cli struct {
 }
 
 func newCLI() *cli {
-	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), self: os.Args[0]}
+	c := &cli{in: os.Stdin, out: os.Stdout, err: os.Stderr, env: os.Environ(), self: os.Args[0], exit: os.Exit}
 	c.inTTY = term.IsTerminal(int(os.Stdin.Fd()))
 	c.errTTY = term.IsTerminal(int(os.Stderr.Fd()))
 	if w, _, err := term.GetSize(int(os.Stdout.Fd())); err == nil {

@@ -59,7 +59,7 @@ func TestReport(t *testing.T) {
 		code int
 		want string
 	}{
-		{errors.New("a\n  b"), exitFailed, "error: a b\n"},
+		{errors.Join(errors.New("a"), errors.New("b")), exitFailed, "error: a; b\n"},
 		{usageError("quire topic --help", "no"), exitUsage, "error: no\nhint: ./bin/quire topic --help\n"},
 		{fmt.Errorf("x: %w", dial), exitUnreachable, "error: x: dial: connection refused\n"},
 		{fmt.Errorf("x: %w", kerr.TopicAuthorizationFailed), exitNotAllowed, ""},

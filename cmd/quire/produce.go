@@ -59,7 +59,7 @@ func (c *cli) produceCommand() *cobra.Command {
 	f.StringVar(&o.acks, "acks", "all", "who has the record when it counts as sent: `all`, 1 (the leader) or 0 (nobody knows)")
 	f.StringVarP(&o.compression, "compression", "z", "snappy", "`codec`: none, gzip, snappy, lz4 or zstd")
 	f.BoolVarP(&o.null, "null", "Z", false, "send empty keys and values as none at all (a tombstone)")
-	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give a record up after this `time`")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give a record up after this `time`; without effect where the format sets timestamps")
 	_ = cmd.RegisterFlagCompletionFunc("acks", cobra.FixedCompletions([]string{"all", "1", "0"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(sortedKeys(codecs), cobra.ShellCompDirectiveNoFileComp))
 	c.clientFlags(cmd)
@@ -80,9 +80,11 @@ func (o produceOptions) clientOptions(topic string) ([]kgo.Opt, error) {
 	opts := []kgo.Opt{
 		kgo.AllowAutoTopicCreation(),
 		kgo.ProducerBatchCompression(codec, kgo.NoCompression()),
-		kgo.RecordDeliveryTimeout(o.timeout),
 		kgo.DefaultProduceTopic(topic),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Kafka's own client
+	}
+	if !strings.Contains(o.format, "%d") { // the client counts from the record's timestamp: old ones would fail at once
+		opts = append(opts, kgo.RecordDeliveryTimeout(o.timeout))
 	}
 	if o.partition < -1 {
 		return nil, usageError("", "-p %d: want a partition, counted from 0", o.partition)

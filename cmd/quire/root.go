@@ -25,10 +25,10 @@ Commands:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 Flags:
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+{{.LocalFlags.FlagUsagesWrapped 120 | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
 
 Flags of all {{.Parent.Name}} commands:
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+{{.InheritedFlags.FlagUsagesWrapped 120 | trimTrailingWhitespaces}}{{end}}
 `
 
 func (c *cli) rootCommand() *cobra.Command {
@@ -55,7 +55,7 @@ func (c *cli) rootCommand() *cobra.Command {
 		return usageError(cmd.CommandPath()+" --help", "%s: %w", cmd.CommandPath(), err)
 	})
 	cobra.EnableCommandSorting = false
-	root.AddCommand(c.topicCommand(), c.produceCommand(), c.consumeCommand(),
+	root.AddCommand(c.serveCommand(), c.devCommand(), c.topicCommand(), c.produceCommand(), c.consumeCommand(),
 		c.clusterCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
 	return root
 }

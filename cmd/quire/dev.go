@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/quirelog/quire/broker"
+	"github.com/quirelog/quire/broker/config"
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) devCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "dev",
+		Short: "Run a broker on a throw-away directory",
+		Long:  "As serve, with the data in a new directory in $TMPDIR that is removed on exit. It prints three commands to try in a second terminal.",
+		Example: `  quire dev
+  quire dev --kafka-addr 127.0.0.1:0 --http-addr ''      # on a free port, without admin HTTP`,
+		Args: wantArgs(0, 0, "no arguments"),
+	}
+	given := configFlags(cmd.Flags(), "data-dir")
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.dev(cmd.Context(), given()) }
+	return cmd
+}
+
+func (c *cli) dev(ctx context.Context, flags map[string]string) (err error) {
+	dir, err := os.MkdirTemp("", "quire-dev-")
+	if err != nil {
+		return fmt.Errorf("make a throw-away directory: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	flags["data-dir"] = dir
+	cfg, err := c.loadConfig(config.Source{Env: c.env, Flags: flags})
+	if err != nil {
+		return err
+	}
+	return c.serve(ctx, cfg, "dev", func(b *broker.Broker) {
+		fmt.Fprintf(c.err, "%s is removed on exit\n\nIn a second terminal:\n", dir)
+		for _, line := range c.firstCommands(dialable(b.Addr())) {
+			fmt.Fprintln(c.out, line)
+		}
+	})
+}
+
+// firstCommands are the three lines to paste into a second terminal.
+func (c *cli) firstCommands(addr string) []string {
+	self, at := shellQuote(c.self), ""
+	if addr != defaultBroker {
+		at = " -b " + addr
+	}
+	return []string{
+		self + " topic create orders -p 6" + at,
+		"echo 'a coffee' | " + self + " produce orders -k user_123" + at,
+		self + " consume orders" + at,
+	}
+}
