@@ -108,6 +108,7 @@ func (fl *Flusher) cycle() error {
 		}
 	}
 	clear(fl.pool.errs)
+	fl.last = len(fl.cur)
 	clear(fl.cur) // a closed file must not be kept from the garbage collector
 	fl.cur = fl.cur[:0]
 	fl.ended = n

@@ -70,6 +70,7 @@ type Flusher struct {
 	closing bool                  // no more calls are taken
 	next    map[vfs.File]struct{} // files of the cycle to come
 	cur     []vfs.File            // files of the cycle under way; written by the goroutine, under mu
+	last    int                   // number of files of the cycle before
 	direct  map[vfs.File]int      // syncs under way that callers make themselves
 	directs int                   // their number
 	single  sync.Cond             // the end of one of them
@@ -153,7 +154,8 @@ func (fl *Flusher) SyncNow(f vfs.File) error {
 		fl.mu.Unlock()
 		return err
 	}
-	if fl.directs+len(fl.cur) < fl.o.Threads && len(fl.next) == 0 {
+	// Under load, half of the callers wait while the cycle of the others runs, so both count.
+	if fl.directs+len(fl.cur)+fl.last < fl.o.Threads && len(fl.next) == 0 {
 		return fl.syncDirect(f)
 	}
 	defer fl.mu.Unlock()
