@@ -131,9 +131,10 @@ func setSeeds(c *Config, v string) error {
 	return nil
 }
 
+var durabilities = map[string]flush.Mode{"fsync": flush.Fsync, "interval": flush.Interval, "os": flush.OS}
+
 func setDurability(c *Config, v string) error {
-	modes := map[string]flush.Mode{"fsync": flush.Fsync, "interval": flush.Interval, "os": flush.OS}
-	mode, ok := modes[v]
+	mode, ok := durabilities[v]
 	if !ok {
 		return errors.New("must be fsync, interval or os")
 	}

@@ -1,0 +1,50 @@
+package config
+
+import (
+	"strconv"
+	"strings"
+
+	"github.com/quirelog/quire/segment/flush"
+)
+
+// values says how a Config spells the value of each key.
+var values = map[string]func(c *Config) string{
+	"data-dir":                   func(c *Config) string { return c.DataDir },
+	"kafka-addr":                 func(c *Config) string { return c.KafkaAddr },
+	"advertised-addr":            func(c *Config) string { return c.AdvertisedAddr },
+	"http-addr":                  func(c *Config) string { return c.HTTPAddr },
+	"rpc-addr":                   func(c *Config) string { return c.RPCAddr },
+	"node-id":                    func(c *Config) string { return decimal(c.NodeID) },
+	"seeds":                      func(c *Config) string { return strings.Join(c.Seeds, ",") },
+	"durability":                 func(c *Config) string { return spellDurability(c.Durability) },
+	"flush-interval":             func(c *Config) string { return c.FlushInterval.String() },
+	"auto.create.topics.enable":  func(c *Config) string { return strconv.FormatBool(c.AutoCreateTopics) },
+	"num.partitions":             func(c *Config) string { return decimal(c.NumPartitions) },
+	"default.replication.factor": func(c *Config) string { return decimal(c.ReplicationFactor) },
+	"socket.request.max.bytes":   func(c *Config) string { return decimal(c.MaxRequestBytes) },
+	"queued.max.request.bytes":   func(c *Config) string { return decimal(c.MaxInFlightBytes) },
+	"max.connections":            func(c *Config) string { return decimal(c.MaxConnections) },
+	"connections.max.idle.ms":    func(c *Config) string { return decimal(c.IdleTimeout.Milliseconds()) },
+	"fetch.max.bytes":            func(c *Config) string { return decimal(c.FetchMaxBytes) },
+	"max.incremental.fetch.session.cache.slots": func(c *Config) string { return decimal(c.FetchSessions) },
+}
+
+func spellDurability(m flush.Mode) string {
+	for name, mode := range durabilities {
+		if mode == m {
+			return name
+		}
+	}
+	return ""
+}
+
+func decimal[T int | int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
+
+// Value spells the value that c has for a key as Kafka's tools read it (bytes and milliseconds as plain numbers); "" for
+// an unknown key.
+func (c *Config) Value(key string) string {
+	if spell := values[key]; spell != nil {
+		return spell(c)
+	}
+	return ""
+}
