@@ -5,7 +5,21 @@ import "github.com/twmb/franz-go/pkg/kmsg"
 // apis is the dispatch table: what is not in it is not advertised, and whoever sends it is disconnected.
 func apis() []api {
 	return []api{
+		{kmsg.Produce, 0, 13, startProduce},
+		{kmsg.Fetch, 4, 18, startFetch},
+		{kmsg.ListOffsets, 0, 11, startListOffsets},
+		{kmsg.Metadata, 0, 13, startMetadata},
 		{kmsg.ApiVersions, 0, 5, startApiVersions},
+		{kmsg.CreateTopics, 0, 7, startCreateTopics},
+		{kmsg.DeleteTopics, 0, 6, startDeleteTopics},
+		{kmsg.InitProducerID, 0, 5, startInitProducerID},
+		{kmsg.OffsetForLeaderEpoch, 0, 4, startOffsetForLeaderEpoch},
+		{kmsg.DescribeConfigs, 0, 4, startDescribeConfigs},
+		{kmsg.AlterConfigs, 0, 2, startAlterConfigs},
+		{kmsg.CreatePartitions, 0, 3, startCreatePartitions},
+		{kmsg.IncrementalAlterConfigs, 0, 1, startIncrementalAlterConfigs},
+		{kmsg.DescribeCluster, 0, 2, startDescribeCluster},
+		{kmsg.DescribeTopicPartitions, 0, 0, startDescribeTopicPartitions},
 	}
 }
 

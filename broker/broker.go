@@ -30,12 +30,13 @@ type Broker struct {
 	reconciler *reconciler
 	clusterID  string
 
+	handlerState
+
 	dispatch *dispatch
 	metrics  *metrics
 	kafka    *listener
 	admin    *admin
 	stopping chan struct{} // closed when Close begins: long polls end
-	ballast  []byte        // see gcBallastBytes
 
 	ready  atomic.Bool
 	failed atomic.Pointer[error] // why promises can no longer be kept
@@ -82,7 +83,8 @@ func newBroker(cfg config.Config, o Options) *Broker {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{cfg: cfg, options: o, log: o.Logger, ballast: ballast(), metrics: newMetrics(), stopping: make(chan struct{})}
+	b := &Broker{cfg: cfg, options: o, log: o.Logger, metrics: newMetrics(), stopping: make(chan struct{})}
+	b.handlerState = newHandlerState(cfg)
 	b.dispatch = newDispatch(apis(), b.metrics)
 	return b
 }

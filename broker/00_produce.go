@@ -1,0 +1,231 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/quirelog/quire/partition"
+	"github.com/quirelog/quire/segment/batch"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Produce (0), versions 0 to 13. 3: record batches of format 2 and the transactional id. 5: log start offset. 7: zstd. 8: error messages (KIP-467).
+// 9: flexible. 10: leaders and their endpoints in the response (KIP-951). 13: topics by id. Versions 0 to 2 are advertised
+// because librdkafka turns compression off where they are missing; message sets of the old formats are refused at every version.
+
+// produce is one Produce request under way.
+type produce struct {
+	b       *Broker
+	version int16
+	acks    int16
+	resp    *kmsg.ProduceResponse
+	waiting []producePart
+	view    *view
+	// failed is set where a partition was refused, which with acks=0 only the end of the connection can tell.
+	failed error
+}
+
+// producePart is an append under way, and where its answer goes.
+type producePart struct {
+	pending          *partition.Pending
+	replica          *partition.Partition
+	topic, partition int // in the response
+}
+
+// startProduce appends in request order; what waits for the commit is finish. The batches lie in the frame and belong to the partitions afterwards.
+func startProduce(ctx context.Context, b *Broker, r *request) finish {
+	req := r.msg.(*kmsg.ProduceRequest)
+	p := &produce{b: b, version: req.Version, acks: req.Acks, view: b.view(), resp: kmsg.NewPtrProduceResponse()}
+	p.resp.Version = req.Version
+	deadline := time.Now().Add(time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond)
+	ctx, cancel := context.WithDeadline(ctx, deadline)
+	defer cancel()
+	p.start(ctx, req)
+	switch {
+	case p.acks != 0:
+		return func(ctx context.Context) reply {
+			ctx, cancel := context.WithDeadline(ctx, deadline)
+			defer cancel()
+			return p.finish(ctx)
+		}
+	case p.failed != nil:
+		return func(context.Context) reply { return reply{err: fmt.Errorf("produce with acks=0: %w", p.failed)} }
+	}
+	return nil
+}
+
+func (p *produce) start(ctx context.Context, req *kmsg.ProduceRequest) {
+	whole := p.checkRequest(req)
+	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		rt := &p.resp.Topics[i]
+		rt.Topic, rt.TopicID = t.Topic, t.TopicID
+		rt.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(t.Partitions))
+		for j := range t.Partitions {
+			rp := &rt.Partitions[j]
+			rp.Default()
+			rp.Partition = t.Partitions[j].Partition
+			rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = -1, -1, -1
+			replica, pending, err := p.append(ctx, whole, t, &t.Partitions[j])
+			if err != nil {
+				p.fail(rp, replica, err)
+				continue
+			}
+			p.waiting = append(p.waiting, producePart{pending: pending, replica: replica, topic: i, partition: j})
+		}
+	}
+}
+
+// checkRequest finds what is wrong for all partitions alike.
+func (p *produce) checkRequest(req *kmsg.ProduceRequest) error {
+	switch {
+	case req.Acks < -1 || req.Acks > 1:
+		return fmt.Errorf("%w: it is %d", errInvalidAcks, req.Acks)
+	case req.TransactionID != nil:
+		return fmt.Errorf("%w: transactional id '%s'", errTransactional, *req.TransactionID)
+	}
+	return nil
+}
+
+// append checks one partition's batch and hands it over. whole is what is wrong with the request.
+func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceRequestTopic, part *kmsg.ProduceRequestTopicPartition) (
+	*partition.Partition, *partition.Pending, error,
+) {
+	if whole != nil {
+		return nil, nil, whole
+	}
+	replica, topic, err := p.b.replica(p.view, p.version >= 13, t.Topic, t.TopicID, part.Partition)
+	if err != nil {
+		return nil, nil, err
+	}
+	if p.acks == int16(partition.AcksAll) {
+		in := len(p.view.inSync(topic.Partitions[part.Partition]))
+		if in < int(topic.config.MinInsyncReplicas) {
+			return nil, nil, fmt.Errorf("%w: %d in sync, %d wanted", errTooFewReplicas, in, topic.config.MinInsyncReplicas)
+		}
+	}
+	h, err := checkBatch(part.Records, p.version, topic.config.MaxMessageBytes)
+	if err != nil {
+		return nil, nil, err
+	}
+	pending, err := replica.Append(ctx, part.Records, h, partition.Acks(p.acks))
+	return replica, pending, err
+}
+
+// checkBatch checks that data is exactly one well-formed batch that a client may write, in Kafka's order: what the batch's frame says, size,
+// checksum and counts, then what the attributes ask for.
+func checkBatch(data []byte, version int16, maxBytes int32) (batch.Header, error) {
+	size, err := checkBatchFrame(data, version)
+	switch {
+	case err != nil:
+		return batch.Header{}, err
+	case size > int(maxBytes):
+		return batch.Header{}, fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, size, maxBytes)
+	}
+	h, err := batch.Validate(data[:size])
+	switch {
+	case err != nil:
+		return h, err
+	case size < len(data):
+		return h, fmt.Errorf("%w: exactly one record batch per partition is allowed", errInvalidRecord)
+	case h.Control():
+		return h, fmt.Errorf("%w: clients may not write control batches", errInvalidRecord)
+	case h.Transactional():
+		return h, errTransactional
+	case h.Compression() == batch.Zstd && version < 7:
+		return h, fmt.Errorf("%w: zstd needs produce version 7", errCompression)
+	}
+	return h, nil
+}
+
+// Positions in every message format: the length, and the magic byte behind it.
+const (
+	batchLengthAt = 8
+	batchMagicAt  = 16
+	// minMessageLength is the least that any message format has behind its length field.
+	minMessageLength = 14
+)
+
+// checkBatchFrame returns the size of the first batch in data, header included. Where real Kafka sees no batch at all (nothing, or a length that reaches
+// beyond the end) it says INVALID_RECORD, and so does this.
+func checkBatchFrame(data []byte, version int16) (int, error) {
+	if len(data) < batch.LogOverhead {
+		return 0, fmt.Errorf("%w: at least one record batch per partition is needed", errInvalidRecord)
+	}
+	length := int(int32(binary.BigEndian.Uint32(data[batchLengthAt:])))
+	switch {
+	case length < minMessageLength:
+		return 0, fmt.Errorf("%w: length field is %d, at least %d is needed", batch.ErrCorrupt, length, minMessageLength)
+	case length > len(data)-batch.LogOverhead:
+		return 0, fmt.Errorf("%w: length field is %d, but only %d bytes follow", errInvalidRecord, length, len(data)-batch.LogOverhead)
+	}
+	if magic := data[batchMagicAt]; magic < 2 {
+		if version < 3 {
+			return 0, fmt.Errorf("%w: message format %d, only 2 is stored", batch.ErrUnsupportedFormat, magic)
+		}
+		return 0, fmt.Errorf("%w: message format %d, only 2 is allowed from produce version 3 on", errInvalidRecord, magic)
+	}
+	return length + batch.LogOverhead, nil
+}
+
+// finish waits for the appends and fills in their answers.
+func (p *produce) finish(ctx context.Context) reply {
+	for _, w := range p.waiting {
+		rp := &p.resp.Topics[w.topic].Partitions[w.partition]
+		a, err := w.pending.Wait(ctx)
+		if err != nil {
+			p.fail(rp, w.replica, err)
+			continue
+		}
+		rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = int64(a.Base), a.AppendTime, int64(a.LogStart)
+	}
+	return reply{msg: p.resp}
+}
+
+// fail sets a partition's error, with the leader where that is what the client needs next.
+func (p *produce) fail(rp *kmsg.ProduceResponseTopicPartition, replica *partition.Partition, err error) {
+	rp.ErrorCode, rp.ErrorMessage = errorFields(err)
+	if p.failed == nil {
+		p.failed = err
+	}
+	if replica == nil || !errors.Is(err, partition.ErrNotLeader) {
+		return
+	}
+	id, epoch := replica.Leader()
+	leader := brokerOf(id)
+	if leader < 0 {
+		return
+	}
+	rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = leader, epoch
+	p.addNode(leader)
+}
+
+// addNode names the endpoint of a leader in the response.
+func (p *produce) addNode(id int32) {
+	for _, n := range p.resp.Brokers {
+		if n.NodeID == id {
+			return
+		}
+	}
+	n, ok := p.view.Brokers[id]
+	if !ok {
+		return
+	}
+	node := kmsg.NewProduceResponseBroker()
+	node.NodeID, node.Host, node.Port, node.Rack = n.ID, n.Host, n.Port, nullable(n.Rack)
+	p.resp.Brokers = append(p.resp.Brokers, node)
+}
+
+// nullable is s; nil where it is empty.
+func nullable(s string) *string {
+	if s == "" {
+		return nil
+	}
+	s = strings.Clone(s)
+	return &s
+}

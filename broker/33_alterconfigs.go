@@ -1,0 +1,71 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/quirelog/quire/broker/topicconfig"
+	"github.com/quirelog/quire/replication/controller"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// AlterConfigs (33), versions 0 to 2. 2: flexible. The request replaces all of a resource's configuration: what it does not name goes back to its default.
+
+func startAlterConfigs(_ context.Context, b *Broker, r *request) finish {
+	req := r.msg.(*kmsg.AlterConfigsRequest)
+	return func(ctx context.Context) reply {
+		resp := kmsg.NewPtrAlterConfigsResponse()
+		resp.Version = req.Version
+		count := map[configResource]int{}
+		for _, res := range req.Resources {
+			count[configResource{res.ResourceType, res.ResourceName}]++
+		}
+		for i := range req.Resources {
+			res := &req.Resources[i]
+			key := configResource{res.ResourceType, res.ResourceName}
+			if count[key] == 0 {
+				continue // a duplicate that was answered
+			}
+			err := errDuplicateResource
+			if count[key] == 1 {
+				err = b.alterResource(ctx, key, req.ValidateOnly, func(t *controller.Topic) ([]controller.ConfigChange, error) {
+					return replacingChanges(t, res.Configs)
+				}, replacedNames(res.Configs))
+			}
+			count[key] = 0
+			rr := kmsg.NewAlterConfigsResponseResource()
+			rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
+			rr.ErrorCode, rr.ErrorMessage = errorFields(err)
+			resp.Resources = append(resp.Resources, rr)
+		}
+		return reply{msg: resp}
+	}
+}
+
+func replacedNames(configs []kmsg.AlterConfigsRequestResourceConfig) []string {
+	var names []string
+	for i := range configs {
+		names = append(names, configs[i].Name)
+	}
+	return names
+}
+
+// replacingChanges sets what a request names and removes the rest of what t sets.
+func replacingChanges(t *controller.Topic, configs []kmsg.AlterConfigsRequestResourceConfig) ([]controller.ConfigChange, error) {
+	gone := maps.Clone(t.Configs)
+	var changes []controller.ConfigChange
+	for i := range configs {
+		c := &configs[i]
+		if c.Value == nil {
+			return nil, fmt.Errorf("%w: null value not supported for: %s", topicconfig.ErrInvalid, c.Name)
+		}
+		changes = append(changes, controller.ConfigChange{Key: c.Name, Value: c.Value})
+		delete(gone, c.Name)
+	}
+	for _, name := range slices.Sorted(maps.Keys(gone)) {
+		changes = append(changes, controller.ConfigChange{Key: name})
+	}
+	return changes, nil
+}
