@@ -337,7 +337,8 @@ func BenchmarkValidate(b *testing.B) {
 func BenchmarkRecords(b *testing.B) {
 	records := make([]Record, 1000)
 	for i := range records {
-		records[i].Value = fmt.Appendf(nil, `{"order":%d,"customer":"c-%d","amount":%d,"currency":"EUR","note":"as agreed"}`, i, i%97, i*31)
+		records[i].Value = fmt.Appendf(nil,
+			`{"order":%d,"customer":"c-%d","amount":%d,"currency":"EUR","note":"as agreed"}`, i, i%97, i*31)
 	}
 	for _, c := range codecs {
 		b.Run(c.String(), func(b *testing.B) {
