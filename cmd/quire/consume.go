@@ -27,8 +27,8 @@ func (c *cli) consumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC...",
 		Short: "Print a topic's records",
-		Long: offsetHelp + "\n\n-f json prints one object a record; a key or value that is not UTF-8 is in key_base64 or value_base64 instead.\n" +
-			"Any other -f is a format: " + recordVerbs,
+		Long: offsetHelp + "\n\n-f json prints one object a record; a key or value that is not UTF-8 is in key_base64 or\n" +
+			"value_base64 instead. Any other -f is a format: " + recordVerbs,
 		Example: `  quire consume orders                       # from the first record, then what comes
   quire consume orders -o :end               # what is there, then stop
   quire consume orders -o end                # only what comes from now on
@@ -71,7 +71,10 @@ func (c *cli) consume(ctx context.Context, topics []string, o consumeOptions) er
 	}
 	defer cl.Close()
 	topics = slices.Compact(slices.Sorted(slices.Values(topics)))
-	r := &reading{cli: c, cl: cl, adm: kadm.NewClient(cl), topics: topics, partitions: o.partitions, rng: rng, left: o.count, write: write}
+	r := &reading{
+		cli: c, cl: cl, adm: kadm.NewClient(cl),
+		topics: topics, partitions: o.partitions, rng: rng, left: o.count, write: write,
+	}
 	if err := r.run(ctx); err != nil {
 		if ctx.Err() != nil {
 			return errInterrupted

@@ -15,7 +15,8 @@ func (c *cli) devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a broker on a throw-away directory",
-		Long:  "As serve, with the data in a new directory in $TMPDIR that is removed on exit. It prints three commands to try in a second terminal.",
+		Long: "As serve, with the data in a new directory in $TMPDIR that is removed on exit. It prints three commands to try in\n" +
+			"a second terminal.",
 		Example: `  quire dev
   quire dev --kafka-addr 127.0.0.1:0 --http-addr ''      # on a free port, without admin HTTP`,
 		Args: wantArgs(0, 0, "no arguments"),

@@ -17,7 +17,8 @@ func TestAnswerFormats(t *testing.T) {
 	list := []topicSummary{{Topic: "a<b", ID: "x", Partitions: 2, Replicas: 1}, {Topic: "1", ID: "y", Partitions: 1, Replicas: 1}}
 	for format, want := range map[string]string{
 		"table": "human\n",
-		"jsonl": `{"topic":"a<b","id":"x","partitions":2,"replicas":1}` + "\n" + `{"topic":"1","id":"y","partitions":1,"replicas":1}` + "\n",
+		"jsonl": `{"topic":"a<b","id":"x","partitions":2,"replicas":1}` + "\n" +
+			`{"topic":"1","id":"y","partitions":1,"replicas":1}` + "\n",
 		"yaml": "- topic: \"a<b\"\n  id: \"x\"\n  partitions: 2\n  replicas: 1\n" +
 			"- topic: \"1\"\n  id: \"y\"\n  partitions: 1\n  replicas: 1\n",
 		"json": "[\n  {\n    \"topic\": \"a<b\",\n    \"id\": \"x\",\n    \"partitions\": 2,\n    \"replicas\": 1\n  },\n" +

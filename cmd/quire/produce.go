@@ -31,7 +31,8 @@ func (c *cli) produceCommand() *cobra.Command {
 		Long: "One line is one record, unless -f says otherwise. A key goes to the partition where Kafka's own clients put it\n" +
 			"(murmur2). Nothing is sent twice (idempotent). Batches are compressed with snappy, unless -z says otherwise.\n" +
 			"Exits with 1 if any record failed.\n\n" +
-			"-f is a format: " + recordVerbs + ";\n%K and %V before %k and %v read that many bytes, %v{json} one JSON value, %k{hex} and %k{base64} decode.",
+			"-f is a format: " + recordVerbs + ";\n" +
+			"%K and %V before %k and %v read that many bytes, %v{json} one JSON value, %k{hex} and %k{base64} decode.",
 		Example: `  echo 'a coffee' | quire produce orders -k user_123
   quire produce orders < orders.jsonl
   quire produce orders -f '%k\t%v\n' < keyed.tsv
@@ -59,9 +60,9 @@ func (c *cli) produceCommand() *cobra.Command {
 	f.StringVar(&o.acks, "acks", "all", "who has the record when it counts as sent: `all`, 1 (the leader) or 0 (nobody knows)")
 	f.StringVarP(&o.compression, "compression", "z", "snappy", "`codec`: none, gzip, snappy, lz4 or zstd")
 	f.BoolVarP(&o.null, "null", "Z", false, "send empty keys and values as none at all (a tombstone)")
-	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give a record up after this `time`; without effect where the format sets timestamps")
-	_ = cmd.RegisterFlagCompletionFunc("acks", cobra.FixedCompletions([]string{"all", "1", "0"}, cobra.ShellCompDirectiveNoFileComp))
-	_ = cmd.RegisterFlagCompletionFunc("compression", cobra.FixedCompletions(sortedKeys(codecs), cobra.ShellCompDirectiveNoFileComp))
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give a record up after this `time` (not where the format has %d)")
+	completeFlag(cmd, "acks", []string{"all", "1", "0"})
+	completeFlag(cmd, "compression", sortedKeys(codecs))
 	c.clientFlags(cmd)
 	return cmd
 }

@@ -106,19 +106,23 @@ func (r *reading) plan(ctx context.Context) error {
 	for _, t := range r.topics {
 		r.spans[t] = make(map[int32]*span)
 		for _, p := range topics[t].Partitions.Numbers() {
-			if len(r.partitions) > 0 && !slices.Contains(r.partitions, p) {
-				continue
+			if len(r.partitions) == 0 || slices.Contains(r.partitions, p) {
+				r.spans[t][p] = r.rng.span(ends.start(t, p), ends.end(t, p), offsetOf(fromTime, t, p), offsetOf(toTime, t, p))
 			}
-			start, end := ends.start(t, p), ends.end(t, p)
-			from := max(start, r.rng.from.resolve(start, end, offsetOf(fromTime, t, p)))
-			s := &span{from: from, next: min(from, end), to: -1, end: end}
-			if r.rng.to.kind != unbounded {
-				s.to = min(r.rng.to.resolve(start, end, offsetOf(toTime, t, p)), end)
-			}
-			r.spans[t][p] = s
 		}
 	}
 	return nil
+}
+
+// span is the range in a partition that holds the offsets from start up to and without end; fromTime and toTime are the offsets at
+// the range's times, if it has any.
+func (rng offsetRange) span(start, end, fromTime, toTime int64) *span {
+	from := max(start, rng.from.resolve(start, end, fromTime))
+	s := &span{from: from, next: min(from, end), to: -1, end: end}
+	if rng.to.kind != unbounded {
+		s.to = min(rng.to.resolve(start, end, toTime), end)
+	}
+	return s
 }
 
 // timeOffsets lists the offsets at b, if b is a time.

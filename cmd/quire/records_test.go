@@ -52,8 +52,9 @@ func TestRecordReader(t *testing.T) {
 		{"json", `%k %v{json}\n`, "k {\"a\": 1}\n", []kv{{"k", `{"a":1}`}}},
 		{"sized", `%K %k%V %v`, "2 ab3 cde", []kv{{"ab", "cde"}}},
 	} {
-		for _, in := range []io.Reader{strings.NewReader(tc.in), iotest.OneByteReader(strings.NewReader(tc.in)), iotest.DataErrReader(strings.NewReader(tc.in))} {
-			rr, err := newRecordReader(in, tc.format)
+		asIs := func(r io.Reader) io.Reader { return r }
+		for _, in := range []func(io.Reader) io.Reader{asIs, iotest.OneByteReader, iotest.DataErrReader} {
+			rr, err := newRecordReader(in(strings.NewReader(tc.in)), tc.format)
 			if err != nil {
 				t.Fatalf("%s: %v", tc.name, err)
 			}

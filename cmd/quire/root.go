@@ -109,7 +109,13 @@ func (c *cli) clientFlags(cmd *cobra.Command) {
 // outputFlag gives cmd and the commands below it -o.
 func (c *cli) outputFlag(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&c.format, "output", "o", "table", "`format` of the answer: table, json, jsonl or yaml")
-	_ = cmd.RegisterFlagCompletionFunc("output", cobra.FixedCompletions(outputFormats, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "output", outputFormats)
+}
+
+// completeFlag offers values for a flag of cmd in the shell.
+func completeFlag(cmd *cobra.Command, flag string, values []string) {
+	// Fails only for a flag that does not exist or has values already.
+	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // interruptible is for commands that may wait: Ctrl-C ends ctx, and a second one the process.

@@ -32,8 +32,8 @@ type topicPartition struct {
 	partition int32
 }
 
-// run sends until the input or ctx ends, and returns once every record is sent or has failed. Reading a terminal cannot be interrupted: at
-// Ctrl-C the reading goroutine is left behind in its read, to end with the process.
+// run sends until the input or ctx ends, and returns once every record is sent or has failed. Reading a terminal cannot be
+// interrupted: at Ctrl-C the reading goroutine is left behind in its read, to end with the process.
 func (s *sending) run(ctx context.Context, reader *kgo.RecordReader, complete func(*kgo.Record)) error {
 	records := make(chan *kgo.Record, 256)
 	var readErr error // written before records is closed

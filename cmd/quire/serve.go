@@ -29,9 +29,9 @@ func (c *cli) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a broker",
-		Long: "Without any configuration it is a whole single broker with durable storage in ./quire-data. Every key can be set by flag,\n" +
-			"environment (QUIRE_ and the flag's name in capitals, with underscores) or file; the flag wins over the environment, that over the file.\n" +
-			"SIGTERM and Ctrl-C end it cleanly; a second one ends it at once.",
+		Long: "Without any configuration it is a whole single broker with durable storage in ./quire-data. Every key can be set by\n" +
+			"flag, environment (QUIRE_ and the flag's name in capitals, with underscores) or file; the flag wins over the\n" +
+			"environment, that over the file. SIGTERM and Ctrl-C end it cleanly; a second one ends it at once.",
 		Example: `  quire serve
   quire serve --data-dir /var/lib/quire --kafka-addr 0.0.0.0:9092 --advertised-addr broker.example:9092
   quire generate config > quire.toml && quire serve --config quire.toml --check`,
@@ -55,7 +55,8 @@ func (c *cli) serveCommand() *cobra.Command {
 	return cmd
 }
 
-// configFlags adds a flag for each configuration key but those named in without. The function it returns lists the values given, by key name.
+// configFlags adds a flag for each configuration key but those named in without. The function it returns lists the values given,
+// by key name.
 func configFlags(f *pflag.FlagSet, without ...string) func() map[string]string {
 	names := make(map[string]string) // of keys, by flag
 	f.SortFlags = false
@@ -153,7 +154,8 @@ func (c *cli) sayStarted(log *slog.Logger, b *broker.Broker, cfg config.Config) 
 	if b.HTTPAddr() != "" {
 		admin = "admin HTTP on http://" + b.HTTPAddr()
 	}
-	fmt.Fprintf(c.err, "%s: Kafka on %s, %s, data in %s, durability %s\n", versionLine(), b.Addr(), admin, cfg.DataDir, durabilityText(cfg))
+	fmt.Fprintf(c.err, "%s: Kafka on %s, %s, data in %s, durability %s\n",
+		versionLine(), b.Addr(), admin, cfg.DataDir, durabilityText(cfg))
 }
 
 // durabilityText says what a producer's acknowledgement is worth.

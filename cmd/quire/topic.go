@@ -50,8 +50,8 @@ func (c *cli) topicCreateCommand() *cobra.Command {
 		Use:   "create NAME...",
 		Short: "Create topics",
 		Long: "Partitions and replicas that are not given are the broker's defaults. Configuration keys are Kafka's (cleanup.policy,\n" +
-			"compression.type, max.message.bytes, message.timestamp.type, min.insync.replicas, retention.bytes, retention.ms, segment.bytes,\n" +
-			"segment.ms and more: `quire topic config NAME` lists them); values may be human: 1d, 64MiB.",
+			"compression.type, max.message.bytes, message.timestamp.type, min.insync.replicas, retention.bytes, retention.ms,\n" +
+			"segment.bytes, segment.ms and more: `quire topic config NAME` lists them); values may be human: 1d, 64MiB.",
 		Example: `  quire topic create orders
   quire topic create orders -p 6 -r 1
   quire topic create events -p 12 -c retention.ms=1d -c segment.bytes=64MiB -c compression.type=zstd`,

@@ -14,8 +14,8 @@ func (c *cli) topicConfigCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config NAME",
 		Short: "Show or change a topic's configuration",
-		Long: "Without -c and --unset it shows the configuration, what was set on the topic first. Values of keys that end in .ms take\n" +
-			"ms, s, m, h, d and w, those of keys that end in .bytes take KiB, MiB, GiB and kB, MB, GB.",
+		Long: "Without -c and --unset it shows the configuration, what was set on the topic first. Values of keys that end in\n" +
+			".ms take ms, s, m, h, d and w, those of keys that end in .bytes take KiB, MiB, GiB and kB, MB, GB.",
 		Example: `  quire topic config orders
   quire topic config orders -c retention.ms=1d -c segment.bytes=64MiB
   quire topic config orders --unset retention.ms     # back to the default`,

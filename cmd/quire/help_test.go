@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
+)
+
+func commands(cmd *cobra.Command) []*cobra.Command {
+	all := []*cobra.Command{cmd}
+	for _, sub := range cmd.Commands() {
+		if sub.IsAvailableCommand() {
+			all = append(all, commands(sub)...)
+		}
+	}
+	return all
+}
+
+func TestCommandTree(t *testing.T) {
+	root := (&cli{out: io.Discard, err: io.Discard}).rootCommand()
+	var tree []string
+	for _, cmd := range commands(root) {
+		tree = append(tree, cmd.CommandPath())
+		if cmd.Short == "" || !strings.Contains(cmd.Example, "quire ") {
+			t.Errorf("%s: no examples", cmd.CommandPath())
+		}
+		var help bytes.Buffer
+		cmd.SetOut(&help)
+		if err := cmd.Help(); err != nil || !strings.HasPrefix(help.String(), "Examples:\n") {
+			t.Errorf("%s: %v, the help starts with %.40q", cmd.CommandPath(), err, &help)
+		}
+		for line := range strings.Lines(help.String()) {
+			if len(line) > 141 {
+				t.Errorf("%s: %d columns: %s", cmd.CommandPath(), len(line), line)
+			}
+		}
+	}
+	want := []string{
+		"quire", "quire serve", "quire dev", "quire topic", "quire topic create", "quire topic list", "quire topic describe",
+		"quire topic config", "quire topic add-partitions", "quire topic delete", "quire produce", "quire consume", "quire cluster",
+		"quire cluster info", "quire cluster health", "quire generate", "quire generate config", "quire completion", "quire version",
+	}
+	if !slices.Equal(tree, want) {
+		t.Errorf("the tree is\n%s", strings.Join(tree, "\n"))
+	}
+}
+
+func TestUsageErrors(t *testing.T) {
+	for args, want := range map[string]string{
+		"nope":         "error: quire has no command \"nope\"\nhint: quire --help\n",
+		"topic lst":    "error: quire topic has no command \"lst\"\nhint: quire topic list\n",
+		"consume":      "error: quire consume needs a TOPIC\nhint: quire consume --help\n",
+		"topic list x": "error: quire topic list takes no arguments; not understood: x\nhint: quire topic list --help\n",
+		"produce a b": "error: quire produce takes one TOPIC (or %t in the format); not understood: b\n" +
+			"hint: quire produce --help\n",
+		"topic create --bad": "error: quire topic create: unknown flag: --bad\nhint: quire topic create --help\n",
+		"consume t -n many": "error: quire consume: invalid argument \"many\" for \"-n, --num\" flag: " +
+			"strconv.ParseInt: parsing \"many\": invalid syntax\nhint: quire consume --help\n",
+		"serve --num-partitions 0": "error: configuration: num.partitions = \"0\" (--num-partitions): must be from 1 to 100000\n" +
+			"hint: quire generate config\n",
+	} {
+		r := shell{t, "127.0.0.1:1"}.run("", words(args)...)
+		if r.code != exitUsage || r.err != want || r.out != "" {
+			t.Errorf("%s: exit %d, out %q, err\n%s\nwant\n%s", args, r.code, r.out, r.err, want)
+		}
+	}
+}
+
+func TestWithoutABroker(t *testing.T) {
+	s := shell{t, "127.0.0.1:1"}
+	if got := s.ok("", "version"); !strings.HasPrefix(got, "quire "+release+" (") {
+		t.Errorf("version: %s", got)
+	}
+	if v := decode[versionView](t, s.ok("", words("version -o json")...)); v.Version != release || v.Go == "" {
+		t.Errorf("version: %+v", v)
+	}
+	if got := s.ok("", words("generate config")...); !strings.Contains(got, "data-dir") {
+		t.Errorf("generate config: %s", got)
+	}
+	if got := s.ok("", words("serve --check --durability os")...); got != "the configuration is valid\n" {
+		t.Errorf("check: %s", got)
+	}
+}
+
+func TestSeeds(t *testing.T) {
+	for _, tc := range []struct {
+		flag, env []string
+		want      string
+	}{
+		{nil, nil, "127.0.0.1:9092"},
+		{nil, []string{"QUIRE_BROKERS=a:1,b:2"}, "a:1 b:2"},
+		{[]string{"c:3"}, []string{"QUIRE_BROKERS=a:1"}, "c:3"},
+	} {
+		c := &cli{brokers: tc.flag, env: tc.env}
+		if got := strings.Join(c.seeds(), " "); got != tc.want {
+			t.Errorf("%+v: %s", tc, got)
+		}
+	}
+}
+
+func TestHealthView(t *testing.T) {
+	partition := func(leader int32, isr ...int32) kadm.PartitionDetail {
+		return kadm.PartitionDetail{Leader: leader, ISR: isr, Replicas: []int32{1, 2}}
+	}
+	for name, tc := range map[string]struct {
+		controller int32
+		p          kadm.PartitionDetail
+		want       string
+	}{
+		"well":             {1, partition(1, 1, 2), "healthy: 0 brokers, 1 partition\n"},
+		"no controller":    {-1, partition(1, 1, 2), "UNHEALTHY: 0 brokers, 1 partition\nno controller\n"},
+		"no leader":        {1, partition(-1, 1, 2), "UNHEALTHY: 0 brokers, 1 partition\nwithout a leader: t/0\n"},
+		"a replica behind": {1, partition(1, 1), "UNHEALTHY: 0 brokers, 1 partition\nlacking replicas: t/0\n"},
+	} {
+		md := kadm.Metadata{Controller: tc.controller, Topics: kadm.TopicDetails{
+			"t": {Topic: "t", Partitions: kadm.PartitionDetails{0: tc.p}},
+		}}
+		var out bytes.Buffer
+		writeHealth(&out, viewHealth(md))
+		if out.String() != tc.want {
+			t.Errorf("%s: %s, want %s", name, &out, tc.want)
+		}
+	}
+}
