@@ -115,7 +115,7 @@ func TestTopics(t *testing.T) {
 	if got := s.ok("", words("topic list -o json")...); got != "[]\n" {
 		t.Errorf("no topics: %s", got)
 	}
-	got := s.ok("", words("topic create orders -p 6 -r 1 -c retention.ms=1d -c segment.bytes=64MiB")...)
+	got := s.ok("", words("topic create orders -p 6 -r 1 -c segment.ms=1d -c segment.bytes=64MiB")...)
 	if got != "created topic orders: 6 partitions, 1 replica\n" {
 		t.Errorf("create: %s", got)
 	}
@@ -123,7 +123,7 @@ func TestTopics(t *testing.T) {
 		"error: topic orders: it exists already", "hint: quire topic describe orders")
 	s.ok("", words("topic create orders --if-not-exists")...)
 	s.fails(exitFailed, "", words("topic create x -c no.such.key=1"), "error: topic x:", "INVALID_CONFIG")
-	s.fails(exitUsage, "", words("topic create x -c retention.ms=soon"), "error:")
+	s.fails(exitUsage, "", words("topic create x -c segment.ms=soon"), "error:")
 	s.fails(exitFailed, "", words("topic create a/b"), "INVALID_TOPIC_EXCEPTION")
 	if got := s.ok("", words("topic list")...); got != "TOPIC   PARTITIONS  REPLICAS\norders           6         1\n" {
 		t.Errorf("list: %q", got)
@@ -133,7 +133,7 @@ func TestTopics(t *testing.T) {
 	if v.Partitions != 6 || len(v.Details) != 6 || v.Details[5].Leader < 1 || v.Details[5].End != 0 {
 		t.Errorf("describe: %+v", v)
 	}
-	set := []configView{{"retention.ms", "86400000", "topic"}, {"segment.bytes", "67108864", "topic"}}
+	set := []configView{{"segment.bytes", "67108864", "topic"}, {"segment.ms", "86400000", "topic"}}
 	if !slices.Equal(v.Configs[:2], set) {
 		t.Errorf("describe: configuration %+v", v.Configs[:2])
 	}
@@ -141,11 +141,11 @@ func TestTopics(t *testing.T) {
 		t.Errorf("describe: no human value in %s", got)
 	}
 
-	configs := decode[[]configView](t, s.ok("", words("topic config orders -c retention.ms=2h --unset segment.bytes -o json")...))
-	if configs[0] != (configView{"retention.ms", "7200000", "topic"}) || configs[1].Source == "topic" {
+	configs := decode[[]configView](t, s.ok("", words("topic config orders -c segment.ms=2h --unset segment.bytes -o json")...))
+	if configs[0] != (configView{"segment.ms", "7200000", "topic"}) || configs[1].Source == "topic" {
 		t.Errorf("config: %+v", configs[:2])
 	}
-	s.fails(exitFailed, "", words("topic config orders -c retention.ms=2h -c cleanup.policy=shred"), "INVALID_CONFIG")
+	s.fails(exitFailed, "", words("topic config orders -c segment.ms=2h -c message.timestamp.type=Later"), "INVALID_CONFIG")
 	if got := s.ok("", words("topic add-partitions orders -n 2")...); got != "topic orders: 8 partitions\n" {
 		t.Errorf("add-partitions: %s", got)
 	}

@@ -6,13 +6,14 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
 )
 
 func (c *cli) topicCommand() *cobra.Command {
-	cmd := group("topic", "Create, list, describe, change and delete topics", `  quire topic create orders -p 6 -c retention.ms=1d
+	cmd := group("topic", "Create, list, describe, change and delete topics", `  quire topic create orders -p 6 -c segment.ms=1d
   quire topic list
   quire topic describe orders
   quire topic config orders -c segment.bytes=64MiB
@@ -49,12 +50,11 @@ func (c *cli) topicCreateCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME...",
 		Short: "Create topics",
-		Long: "Partitions and replicas that are not given are the broker's defaults. Configuration keys are Kafka's (cleanup.policy,\n" +
-			"compression.type, max.message.bytes, message.timestamp.type, min.insync.replicas, retention.bytes, retention.ms,\n" +
-			"segment.bytes, segment.ms and more: `quire topic config NAME` lists them); values may be human: 1d, 64MiB.",
+		Long: "Partitions and replicas that are not given are the broker's defaults. Configuration keys are Kafka's; values\n" +
+			"may be human: 1d, 64MiB. Quire knows\n  " + strings.Join(topicKeys(), ", ") + ".",
 		Example: `  quire topic create orders
   quire topic create orders -p 6 -r 1
-  quire topic create events -p 12 -c retention.ms=1d -c segment.bytes=64MiB -c compression.type=zstd`,
+  quire topic create events -p 12 -c segment.ms=1d -c segment.bytes=64MiB -c max.message.bytes=4MiB`,
 		Args: wantArgs(1, -1, "the NAME of a topic"),
 		RunE: func(cmd *cobra.Command, names []string) error {
 			configs, err := parseConfigs(pairs)

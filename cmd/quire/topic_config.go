@@ -17,8 +17,8 @@ func (c *cli) topicConfigCommand() *cobra.Command {
 		Long: "Without -c and --unset it shows the configuration, what was set on the topic first. Values of keys that end in\n" +
 			".ms take ms, s, m, h, d and w, those of keys that end in .bytes take KiB, MiB, GiB and kB, MB, GB.",
 		Example: `  quire topic config orders
-  quire topic config orders -c retention.ms=1d -c segment.bytes=64MiB
-  quire topic config orders --unset retention.ms     # back to the default`,
+  quire topic config orders -c segment.ms=1d -c segment.bytes=64MiB
+  quire topic config orders --unset segment.ms       # back to the default`,
 		Args: wantArgs(1, 1, "the NAME of one topic"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			changes, err := configChanges(pairs, unset)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/spf13/cobra"
 )
 
@@ -41,13 +42,13 @@ func unitsOf(key string) []unit {
 	return nil
 }
 
-// parseConfigs turns KEY=VALUE pairs into Kafka's values: retention.ms=1d is 86400000, segment.bytes=64MiB is 67108864.
+// parseConfigs turns KEY=VALUE pairs into Kafka's values: segment.ms=1d is 86400000, segment.bytes=64MiB is 67108864.
 func parseConfigs(pairs []string) (map[string]*string, error) {
 	configs := make(map[string]*string, len(pairs))
 	for _, pair := range pairs {
 		key, value, ok := strings.Cut(pair, "=")
 		if !ok || key == "" {
-			return nil, usageError("", "-c %q: want KEY=VALUE, as in -c retention.ms=1d", pair)
+			return nil, usageError("", "-c %q: want KEY=VALUE, as in -c segment.ms=1d", pair)
 		}
 		v, err := machineValue(key, value)
 		if err != nil {
@@ -126,11 +127,20 @@ func humanValue(key, value string) string {
 	return ""
 }
 
-// completeConfigs offers the configuration keys that a topic takes.
+// topicKeys are the configuration keys of a topic.
+func topicKeys() []string {
+	var names []string
+	for _, k := range topicconfig.Keys() {
+		names = append(names, k.Name)
+	}
+	return names
+}
+
+// completeConfigs offers the configuration keys of a topic.
 func completeConfigs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-	keys := []string{
-		"cleanup.policy=", "compression.type=", "max.message.bytes=", "message.timestamp.type=", "min.insync.replicas=",
-		"retention.bytes=", "retention.ms=", "segment.bytes=", "segment.ms=",
+	keys := topicKeys()
+	for i := range keys {
+		keys[i] += "="
 	}
 	return keys, cobra.ShellCompDirectiveNoSpace | cobra.ShellCompDirectiveNoFileComp
 }
