@@ -316,7 +316,8 @@ func (l *Log) publish(p *plan) {
 // seal moves the index of a segment that another has followed to its file. A write error costs a scan later on.
 func (l *Log) seal(s *segment, next Index) {
 	end := indexEntry{
-		offset: uint32(s.end - s.base), index: uint32(next - s.baseIndex), pos: uint32(s.size), newest: s.newest,
+		offset: uint32(s.end - s.base), index: uint32(next - s.baseIndex), pos: uint32(s.size),
+		newestPos: s.newest.pos, newestTime: s.newest.time,
 	}
 	if err := l.flushIndex(s, append(s.entries, end)); err != nil {
 		l.log.Warn("cannot write segment index", "dir", l.dir, "base", s.base, "err", err)
@@ -335,7 +336,8 @@ func (l *Log) extend(s *segment, r *run, p *plan) {
 		it := &p.items[i]
 		if indexDue(s.entries, it.pos, l.interval) {
 			s.entries = append(s.entries, indexEntry{
-				offset: uint32(it.offset - s.base), index: uint32(it.index - s.baseIndex), pos: uint32(it.pos), newest: s.newest,
+				offset: uint32(it.offset - s.base), index: uint32(it.index - s.baseIndex), pos: uint32(it.pos),
+				newestPos: s.newest.pos, newestTime: s.newest.time,
 			})
 		}
 		s.newest.add(it.maxTime, uint32(it.pos))

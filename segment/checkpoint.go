@@ -234,26 +234,28 @@ func (l *Log) placeIn(s *segment, i Index) (mark, error) {
 	}
 	v := l.hold(s)
 	defer v.close()
-	if err := l.open(&v); err != nil {
-		return m, err
-	}
+	err := l.retry(&v, func() error { return v.placeAfter(i, &m) })
+	return m, err
+}
+
+func (v *snapshot) placeAfter(i Index, m *mark) error {
 	e, k, err := v.index.floor(func(e indexEntry) bool { return v.baseIndex+Index(e.index) > i })
 	if err != nil {
-		return m, err
+		return err
 	}
 	c := v.cursorAt(e, k)
 	defer c.release()
-	m.base, m.entries, m.newest = v.base, k+1, e.newest
+	m.base, m.entries, m.newest = v.base, k+1, e.newest()
 	for c.pos < c.end && c.index <= i {
 		h, err := c.header()
 		if err != nil {
-			return m, err
+			return err
 		}
 		m.newest.add(h.MaxTimestamp, uint32(c.pos))
 		c.skip(&h)
 	}
 	m.pos, m.end = c.pos, c.offset
-	return m, nil
+	return nil
 }
 
 // Checkpoint is the newest checkpoint; ok is false when none was ever written.

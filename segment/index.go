@@ -48,16 +48,20 @@ type indexEntry struct {
 	offset uint32
 	index  uint32
 	pos    uint32
-	newest newest // of the batches before pos
+
+	newestPos  uint32 // of the batches before pos
+	newestTime int64
 }
+
+func (e indexEntry) newest() newest { return newest{time: e.newestTime, pos: e.newestPos} }
 
 func (e indexEntry) append(b []byte) []byte {
 	at := len(b)
 	b = le.AppendUint32(b, e.offset)
 	b = le.AppendUint32(b, e.index)
 	b = le.AppendUint32(b, e.pos)
-	b = le.AppendUint32(b, e.newest.pos)
-	b = le.AppendUint64(b, uint64(e.newest.time))
+	b = le.AppendUint32(b, e.newestPos)
+	b = le.AppendUint64(b, uint64(e.newestTime))
 	return le.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
 }
 
@@ -69,10 +73,10 @@ func parseIndexEntry(b []byte) (indexEntry, error) {
 		return indexEntry{}, fmt.Errorf("%w: entry checksum %08x, want %08x", errIndexDamaged, got, want)
 	}
 	return indexEntry{
-		offset: le.Uint32(b),
-		index:  le.Uint32(b[4:]),
-		pos:    le.Uint32(b[8:]),
-		newest: newest{pos: le.Uint32(b[12:]), time: int64(le.Uint64(b[16:]))},
+		offset:    le.Uint32(b),
+		index:     le.Uint32(b[4:]),
+		pos:       le.Uint32(b[8:]),
+		newestPos: le.Uint32(b[12:]), newestTime: int64(le.Uint64(b[16:])),
 	}, nil
 }
 
@@ -119,7 +123,7 @@ func parseIndex(b []byte, base Offset, baseIndex Index, n int) ([]indexEntry, er
 }
 
 func (e indexEntry) before(next indexEntry) bool {
-	return e.pos < next.pos && e.offset < next.offset && e.index < next.index && e.newest.time <= next.newest.time
+	return e.pos < next.pos && e.offset < next.offset && e.index < next.index && e.newestTime <= next.newestTime
 }
 
 // index is a segment's entries: in memory, or on disk when f is set.
@@ -166,7 +170,7 @@ func (x *index) floor(above func(indexEntry) bool) (e indexEntry, i int, err err
 		return indexEntry{}, -1, err
 	}
 	if i < 0 {
-		return indexEntry{newest: newest{time: noTimestamp}}, -1, nil
+		return indexEntry{newestTime: noTimestamp}, -1, nil
 	}
 	e, err = x.at(i)
 	return e, i, err

@@ -37,7 +37,8 @@ func indexDue(entries []indexEntry, pos, interval int64) bool {
 
 func (b *indexBuilder) entry() indexEntry {
 	return indexEntry{
-		offset: uint32(b.offset - b.base), index: uint32(b.index - b.start), pos: uint32(b.pos), newest: b.newest,
+		offset: uint32(b.offset - b.base), index: uint32(b.index - b.start), pos: uint32(b.pos),
+		newestPos: b.newest.pos, newestTime: b.newest.time,
 	}
 }
 

@@ -259,7 +259,7 @@ func (r *recovery) closed(s *segment, size int64, next int) error {
 	if err != nil {
 		return err
 	}
-	s.newest = last.newest
+	s.newest = last.newest()
 	r.k, r.kept = next, next
 	r.next, r.end, r.term = rec.index, rec.offset, rec.term
 	return nil

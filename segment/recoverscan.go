@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 )
 
 // newProgress starts at the segment's first batch.
@@ -46,7 +47,7 @@ func fits(entries []indexEntry, m *mark) bool {
 		return m.pos == 0
 	}
 	last := entries[len(entries)-1]
-	return int64(last.pos) < m.pos && int64(last.offset) < int64(m.end-m.base) && last.newest.time <= m.newest.time
+	return int64(last.pos) < m.pos && int64(last.offset) < int64(m.end-m.base) && last.newestTime <= m.newest.time
 }
 
 // rebuild makes the part of the index below the mark anew.
@@ -83,7 +84,7 @@ func (r *recovery) scan(s *segment, b *indexBuilder, size int64) error {
 		r.l.log.Info("log ends at a torn batch", "dir", r.l.dir, "base", s.base, "reason", err)
 		r.ends, err = true, nil
 	}
-	s.size, s.end, s.newest, s.entries = b.pos, b.offset, b.newest, b.entries
+	s.size, s.end, s.newest, s.entries = b.pos, b.offset, b.newest, slices.Clone(b.entries) // without room to grow: many logs are idle
 	return err
 }
 

@@ -54,7 +54,7 @@ func (l *Log) OffsetForTimestamp(ts int64, limit Offset) (t TimestampOffset, fou
 }
 
 func (v *snapshot) offsetForTimestamp(ts int64, start, limit Offset) (t TimestampOffset, found bool, err error) {
-	e, i, err := v.index.floor(func(e indexEntry) bool { return e.newest.time >= ts })
+	e, i, err := v.index.floor(func(e indexEntry) bool { return e.newestTime >= ts })
 	if err != nil {
 		return t, false, err
 	}
@@ -139,7 +139,7 @@ func (v *snapshot) newestBetween(start, limit Offset) (newest, error) {
 	if err != nil {
 		return newest{}, err
 	}
-	n := e.newest
+	n := e.newest()
 	if v.base < start { // the index speaks of batches below start as well
 		n = newest{time: noTimestamp}
 		e, i, err = v.index.floor(func(e indexEntry) bool { return v.base+Offset(e.offset) > start })
