@@ -190,7 +190,7 @@ func (l *Log) beginCheckpoint(c *Checkpoint) (pendingCheckpoint, error) {
 // storeCheckpoint does the slow part, while appends go on.
 func (l *Log) storeCheckpoint(c *Checkpoint, w pendingCheckpoint) error {
 	defer l.drop(w.active)
-	if err := l.settle(w.sealed); err != nil {
+	if err := l.settle(w.sealed, l.failLocked); err != nil {
 		return err
 	}
 	if err := l.syncNow(w.active); err != nil {
@@ -202,11 +202,12 @@ func (l *Log) storeCheckpoint(c *Checkpoint, w pendingCheckpoint) error {
 	return l.replaceFile(checkpointName, appendCheckpoint(nil, c, &w.mark))
 }
 
-// settle makes sealed segments and their indexes durable and lets go of their files. The caller holds l.ckpt.
-func (l *Log) settle(sealed []*segment) error {
+// settle makes sealed segments and their indexes durable and lets go of their files; fail is told of a failed sync. The
+// caller holds l.ckpt.
+func (l *Log) settle(sealed []*segment, fail func(error) error) error {
 	for _, s := range sealed {
 		if err := l.syncNow(s.file); err != nil {
-			return l.failLocked(fmt.Errorf("segment %d: sync: %w", s.base, err))
+			return fail(fmt.Errorf("segment %d: sync: %w", s.base, err))
 		}
 		if err := l.syncPath(s.indexPath(l.dir)); err != nil {
 			return fmt.Errorf("segment %d: index: %w", s.base, err)

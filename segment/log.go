@@ -281,7 +281,7 @@ func (l *Log) shutDown() error {
 			sealed = append(sealed, s)
 		}
 	}
-	if err := l.settle(sealed); err != nil {
+	if err := l.settle(sealed, l.fail); err != nil {
 		return err
 	}
 	a := l.active()

@@ -228,7 +228,7 @@ func (r *recovery) settleScanned() error {
 			continue
 		}
 		l.seal(s, l.segs[i+1].baseIndex)
-		if err := l.settle([]*segment{s}); err != nil {
+		if err := l.settle([]*segment{s}, l.fail); err != nil {
 			return err
 		}
 	}
