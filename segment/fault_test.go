@@ -3,85 +3,12 @@ package segment
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
-	"path/filepath"
 	"syscall"
 	"testing"
 
-	"github.com/quirelog/quire/segment/vfs"
+	"github.com/quirelog/quire/segment/vfs/crashfs"
 )
-
-// faultFS fails the operation that its hook wants to fail. A failing write leaves half of its bytes.
-type faultFS struct {
-	vfs.FS
-	hook func(op string) error
-}
-
-type faultFile struct {
-	vfs.File
-	fs *faultFS
-}
-
-func (f *faultFS) OpenFile(name string, flag int, perm fs.FileMode) (vfs.File, error) {
-	if err := f.hook("open"); err != nil {
-		return nil, err
-	}
-	file, err := f.FS.OpenFile(name, flag, perm)
-	if err != nil {
-		return nil, err
-	}
-	return &faultFile{file, f}, nil
-}
-
-func (f *faultFS) Rename(from, to string) error {
-	if err := f.hook("rename"); err != nil {
-		return err
-	}
-	return f.FS.Rename(from, to)
-}
-
-func (f *faultFS) Remove(name string) error {
-	if err := f.hook("remove"); err != nil {
-		return err
-	}
-	return f.FS.Remove(name)
-}
-
-func (f *faultFS) SyncDir(dir string) error {
-	if err := f.hook("sync"); err != nil {
-		return err
-	}
-	return nil // nothing here loses power
-}
-
-func (f *faultFile) WriteVec(bufs [][]byte, off int64) (n int64, err error) {
-	if err := f.fs.hook("write"); err != nil {
-		for _, b := range bufs[:(len(bufs)+1)/2] {
-			k, _ := f.File.WriteAt(b[:(len(b)+1)/2], off+n)
-			n += int64(k)
-		}
-		return n, err
-	}
-	return f.File.WriteVec(bufs, off)
-}
-
-func (f *faultFile) WriteAt(b []byte, off int64) (int, error) {
-	if err := f.fs.hook("write"); err != nil {
-		n, _ := f.File.WriteAt(b[:len(b)/2], off)
-		return n, err
-	}
-	return f.File.WriteAt(b, off)
-}
-
-func (f *faultFile) Truncate(size int64) error {
-	if err := f.fs.hook("truncate"); err != nil {
-		return err
-	}
-	return f.File.Truncate(size)
-}
-
-func (f *faultFile) Sync() error { return f.fs.hook("sync") }
 
 // TestFaults fails every operation of a script once, with ENOSPC where something is written and with EIO where it is
 // synced. Unless the log has failed, it goes on as if the failed call had not been made; after a reopen it goes on anyway.
@@ -98,18 +25,22 @@ func TestFaults(t *testing.T) {
 
 func faultAt(t *testing.T, n int) (done bool) {
 	ops, failed := 0, ""
-	f := &faultFS{FS: vfs.OS, hook: func(op string) error {
+	f := crashfs.New()
+	f.SetHook(func(op crashfs.Op, _ string) error {
 		if ops++; ops-1 != n {
 			return nil
 		}
-		failed = op
-		if op == "sync" {
+		failed = string(op)
+		switch op {
+		case crashfs.OpSync, crashfs.OpSyncDir:
 			return syscall.EIO
+		case crashfs.OpWrite:
+			return &crashfs.PartialWrite{N: 100, Err: syscall.ENOSPC}
 		}
 		return syscall.ENOSPC
-	}}
+	})
 	o := Options{FS: f, SegmentBytes: 2000}
-	dir := filepath.Join(t.TempDir(), "log")
+	dir := "data/log"
 	rnd := rand.New(rand.NewPCG(7, 7))
 	m := &model{}
 	l, err := Open(dir, o)

@@ -59,14 +59,31 @@ func (l *Log) recover() error {
 	return r.finish()
 }
 
+// makeDir makes the directory, and those above it that are missing, durably.
 func (l *Log) makeDir() error {
-	if _, err := l.fs.Stat(l.dir); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return err
+	var parents []string
+	for dir := path.Clean(l.dir); ; dir = path.Dir(dir) {
+		_, err := l.fs.Stat(dir)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, fs.ErrNotExist) || dir == path.Dir(dir) {
+			return err
+		}
+		parents = append(parents, path.Dir(dir))
+	}
+	if len(parents) == 0 {
+		return nil
 	}
 	if err := l.fs.MkdirAll(l.dir, 0o755); err != nil {
 		return err
 	}
-	return l.fs.SyncDir(path.Dir(l.dir))
+	for _, dir := range parents {
+		if err := l.fs.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // list looks at the directory and removes temporary files. fresh says that no log was ever made in it.
@@ -113,7 +130,10 @@ func (l *Log) format() error {
 	}
 	first := sideRecord{typ: sideSegment, index: 1}
 	b := appendSideRecord(appendSideHeader(nil), &first, le.AppendUint64(nil, uint64(l.now().UnixMilli())))
-	return l.replaceFile(sideName, b)
+	if err := l.replaceFile(sideName, b); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(path.Dir(l.dir)) // an earlier start may have made the directory and ended before it was durable
 }
 
 func (r *recovery) damage(format string, args ...any) {
