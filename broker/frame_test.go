@@ -215,41 +215,6 @@ func TestBudgetBoundsRequestsInFlight(t *testing.T) {
 	}
 }
 
-func TestCheckProduceAcceptsWhatTheEncoderWrites(t *testing.T) {
-	for v := range int16(14) {
-		for _, records := range [][]byte{nil, pattern(10), pattern(1000)} {
-			r := produceOf(v, records)
-			r.TransactionID = kmsg.StringPtr("tx")
-			r.Topics = append(r.Topics, r.Topics[0])
-			if err := checkProduce(r.AppendTo(nil), v); err != nil {
-				t.Errorf("version %d: %v", v, err)
-			}
-		}
-	}
-}
-
-// What checkProduce lets pass does not make the decoder allocate without bound, and nothing makes either of them panic.
-func FuzzDecode(f *testing.F) {
-	for v := range int16(14) {
-		f.Add(int16(0), v, frameOf(produceOf(v, pattern(20)), 1)[4+minFrameBytes:])
-	}
-	f.Add(int16(18), int16(4), frameOf(apiVersions(4), 1)[4+minFrameBytes:])
-	f.Fuzz(func(t *testing.T, key, version int16, rest []byte) {
-		if key != 0 && key != 18 || version < 0 || version > 13 {
-			return
-		}
-		if tagsMayLoop(key, version) {
-			return
-		}
-		msg := kmsg.RequestForKey(key)
-		msg.SetVersion(version)
-		_, _ = decode(msg, rest)
-	})
-}
-
-// tagsMayLoop excludes what the fuzzer would only find slow: the decoder counts announced tags down one by one.
-func tagsMayLoop(key, version int16) bool { return key == 18 && version >= 3 }
-
 func TestReadFrameReleasesOnError(t *testing.T) {
 	b := newBudget(10 << 20)
 	text := append(binary.BigEndian.AppendUint32(nil, 2<<20), make([]byte, 1<<20)...)

@@ -42,15 +42,15 @@ func cutClientID(b []byte) (id, rest []byte, err error) {
 	return b[:n], b[n:], nil
 }
 
-// skipTags steps over a tag section (KIP-482): nobody here knows any tag.
-func skipTags(b []byte) (rest []byte, err error) {
+// eachTag calls do for every tag of a tag section (KIP-482) and returns what follows it.
+func eachTag(b []byte, do func(tag uint32, content []byte) error) (rest []byte, err error) {
 	num, b, err := cutUvarint(b)
 	if err != nil {
 		return nil, err
 	}
 	for ; num > 0; num-- {
-		var size uint32
-		if _, b, err = cutUvarint(b); err != nil {
+		var tag, size uint32
+		if tag, b, err = cutUvarint(b); err != nil {
 			return nil, err
 		}
 		if size, b, err = cutUvarint(b); err != nil {
@@ -59,9 +59,17 @@ func skipTags(b []byte) (rest []byte, err error) {
 		if uint64(size) > uint64(len(b)) {
 			return nil, errTruncated
 		}
+		if err := do(tag, b[:size]); err != nil {
+			return nil, err
+		}
 		b = b[size:]
 	}
 	return b, nil
+}
+
+// skipTags steps over the tag section of a request header: nobody here knows any tag.
+func skipTags(b []byte) (rest []byte, err error) {
+	return eachTag(b, func(uint32, []byte) error { return nil })
 }
 
 func cutUvarint(b []byte) (v uint32, rest []byte, err error) {
@@ -83,11 +91,11 @@ func decode(msg kmsg.Request, rest []byte) (clientID []byte, err error) {
 			return nil, fmt.Errorf("header tags: %w", err)
 		}
 	}
-	if msg.Key() != kmsg.Produce.Int16() {
-		return clientID, msg.ReadFrom(body)
-	}
-	if err := checkProduce(body, msg.GetVersion()); err != nil {
+	if err := checkBody(msg, body); err != nil {
 		return nil, err
 	}
-	return clientID, msg.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body)
+	if msg.Key() == kmsg.Produce.Int16() {
+		return clientID, msg.(kmsg.UnsafeReadFrom).UnsafeReadFrom(body)
+	}
+	return clientID, msg.ReadFrom(body)
 }

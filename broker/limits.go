@@ -11,8 +11,8 @@ const (
 	// maxControlBytes bounds every request but Produce. It holds a Fetch of some 20,000 partitions.
 	maxControlBytes = 1 << 20
 
-	// maxProduceParts bounds the topics plus the partitions of one Produce request.
-	maxProduceParts = 100_000
+	// maxElements bounds the array elements of one request, all arrays together.
+	maxElements = 400_000
 
 	// readBufferBytes is a connection's read buffer. A frame that fits is decoded where it lies, and nothing is charged to
 	// the budget before that much of a frame has arrived.
@@ -25,9 +25,9 @@ const (
 	// maxPipelined is how many requests of one connection are under way at once; the connection is not read beyond them.
 	maxPipelined = 128
 
-	// decodeFactor is how much larger than its frame a hostile control request can become while it is decoded (arrays that
-	// announce as many elements as bytes are left), heldFactor how much larger an honest one stays.
-	decodeFactor = 256
+	// decodeFactor is how much larger than its frame a control request can become when it is decoded (arrays of empty structs,
+	// three bytes each), heldFactor how much larger an honest one stays.
+	decodeFactor = 64
 	heldFactor   = 8
 
 	// frameGrace and frameRate say how long a frame that has begun may take: the grace plus its length at that rate.
