@@ -133,8 +133,8 @@ func checkBatch(data []byte, version int16, maxBytes int32) (batch.Header, error
 		return h, err
 	case size < len(data):
 		return h, fmt.Errorf("%w: exactly one record batch per partition is allowed", errInvalidRecord)
-	case h.Control():
-		return h, fmt.Errorf("%w: clients may not write control batches", errInvalidRecord)
+	case h.BaseOffset != 0:
+		return h, fmt.Errorf("%w: the base offset is %d, it should be 0", errInvalidRecord, h.BaseOffset)
 	case h.Transactional():
 		return h, errTransactional
 	case h.Compression() == batch.Zstd && version < 7:

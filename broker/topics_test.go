@@ -1,0 +1,115 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/quirelog/quire/broker/topicconfig"
+	"github.com/quirelog/quire/replication/controller"
+)
+
+func testPlanner(brokers int) *planner {
+	image := &controller.Image{Topics: map[string]*controller.Topic{}, Brokers: map[int32]controller.Broker{}}
+	for id := range int32(brokers) {
+		image.Brokers[id+1] = controller.Broker{ID: id + 1}
+	}
+	image.Topics["a.b"] = &controller.Topic{Name: "a.b", Partitions: []controller.Partition{{Replicas: []int32{1}}}}
+	return &planner{image: image, partitions: 4, factor: 1, perBroker: 10}
+}
+
+func TestTopicNames(t *testing.T) {
+	for name, ok := range map[string]bool{
+		"a": true, "a.b_c-D9": true, "...": true, strings.Repeat("x", 249): true,
+		"": false, ".": false, "..": false, "a b": false, "a/b": false, "ü": false, strings.Repeat("x", 250): false, "a\x00": false,
+	} {
+		if err := checkTopicName(name); (err == nil) != ok || (err != nil && !errors.Is(err, errInvalidTopic)) {
+			t.Errorf("%q: %v", name, err)
+		}
+	}
+}
+
+func TestPlanRefusals(t *testing.T) {
+	lists := func(replicas ...[]int32) []assignedReplicas {
+		var as []assignedReplicas
+		for i, r := range replicas {
+			as = append(as, assignedReplicas{partition: int32(i), replicas: r})
+		}
+		return as
+	}
+	for _, c := range []struct {
+		name string
+		spec topicSpec
+		want error
+	}{
+		{"bad name", topicSpec{name: "a b", partitions: 1, factor: 1}, errInvalidTopic},
+		{"exists", topicSpec{name: "a.b", partitions: 1, factor: 1}, errTopicExists},
+		{"collides", topicSpec{name: "a_b", partitions: 1, factor: 1}, errInvalidTopic},
+		{"no partitions", topicSpec{name: "t", partitions: 0, factor: 1}, errInvalidPartitions},
+		{"negative partitions", topicSpec{name: "t", partitions: -2, factor: 1}, errInvalidPartitions},
+		{"no factor", topicSpec{name: "t", partitions: 1, factor: 0}, errInvalidFactor},
+		{"factor above brokers", topicSpec{name: "t", partitions: 1, factor: 3}, errInvalidFactor},
+		{"unknown key", topicSpec{name: "t", partitions: 1, factor: 1, configs: map[string]string{"x": ""}}, topicconfig.ErrInvalid},
+		{"too many at once", topicSpec{name: "t", partitions: 1 << 30, factor: 1}, errInvalidPartitions},
+		{"too many with the others", topicSpec{name: "t", partitions: 20, factor: 1}, errInvalidPartitions},
+		{"count and assignment", topicSpec{name: "t", partitions: 1, factor: -1, assignment: lists([]int32{1})}, errInvalidRequest},
+		{"factor and assignment", topicSpec{name: "t", partitions: -1, factor: 1, assignment: lists([]int32{1})}, errInvalidRequest},
+		{"empty list", topicSpec{name: "t", partitions: -1, factor: -1, assignment: lists([]int32{1}, nil)}, errInvalidAssignment},
+		{"twice", topicSpec{name: "t", partitions: -1, factor: -1, assignment: lists([]int32{1, 1})}, errInvalidAssignment},
+		{"unknown broker", topicSpec{name: "t", partitions: -1, factor: -1, assignment: lists([]int32{9})}, errInvalidAssignment},
+		{"uneven", topicSpec{name: "t", partitions: -1, factor: -1, assignment: lists([]int32{1}, []int32{1, 2})}, errInvalidAssignment},
+		{
+			"gap", topicSpec{name: "t", partitions: -1, factor: -1, assignment: []assignedReplicas{{1, []int32{1}}}},
+			errInvalidAssignment,
+		},
+		{
+			"same partition", topicSpec{name: "t", partitions: -1, factor: -1, assignment: []assignedReplicas{{0, []int32{1}}, {0, []int32{1}}}},
+			errInvalidAssignment,
+		},
+	} {
+		if _, err := testPlanner(2).plan(c.spec); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
+func TestPlacement(t *testing.T) {
+	for _, c := range []struct {
+		brokers, n, factor, from int
+		want                     string
+	}{
+		{1, 3, 1, 0, "[[1] [1] [1]]"},
+		{3, 4, 1, 0, "[[1] [2] [3] [1]]"},
+		{3, 2, 1, 4, "[[2] [3]]"},
+		{3, 6, 3, 0, "[[1 2 3] [2 3 1] [3 1 2] [1 3 2] [2 1 3] [3 2 1]]"},
+	} {
+		parts, err := testPlanner(c.brokers).place(c.n, c.factor, c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got [][]int32
+		for _, p := range parts {
+			got = append(got, p.Replicas)
+		}
+		if fmt.Sprint(got) != c.want {
+			t.Errorf("%+v: %v", c, got)
+		}
+	}
+}
+
+func TestPlanDefaults(t *testing.T) {
+	got, err := testPlanner(1).plan(topicSpec{name: "t", partitions: -1, factor: -1})
+	if err != nil || len(got.Partitions) != 4 || !reflect.DeepEqual(got.Partitions[0].Replicas, []int32{1}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+func TestPartitionLimit(t *testing.T) {
+	for files, want := range map[uint64]int{300: 100, 1 << 20: partitionCap, 1<<64 - 1: partitionCap} {
+		if got := partitionLimit(files); got != want {
+			t.Errorf("%d files: %d partitions, want %d", files, got, want)
+		}
+	}
+}
