@@ -367,7 +367,7 @@ func TestDeleteAndRecreate(t *testing.T) {
 	}
 }
 
-// TestDamagedLogIsReadOnly flips a byte below the synced mark.
+// TestDamagedLogIsReadOnly cuts the log short below the synced mark.
 func TestDamagedLogIsReadOnly(t *testing.T) {
 	dir, s := t.TempDir(), voterSpec("orders", 1, 0)
 	r := mustRig(t, rigOptions{dir: dir})
