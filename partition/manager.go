@@ -103,6 +103,10 @@ func newManager(o Options, s storage) (*Manager, error) {
 	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
+	// What is promised to be durable in it is so only if its own name is.
+	if err := o.FS.SyncDir(path.Dir(o.Dir)); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
 	if err := m.finishDeletions(); err != nil {
 		return nil, err
 	}
