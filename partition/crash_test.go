@@ -121,7 +121,9 @@ func TestCrashAtEveryOperation(t *testing.T) {
 				t.Fatal(err)
 			}
 			crashed = fs.Crashed()
-			l.check(t, fs.Recover(uint64(n%3)), votes)
+			for seed := range uint64(4) {
+				l.check(t, fs.Recover(seed), killed(t, votes))
+			}
 		})
 	}
 }

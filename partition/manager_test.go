@@ -280,12 +280,13 @@ func TestDeletionIsFinished(t *testing.T) {
 			dir, st := t.TempDir(), newFakeStorage()
 			s := spec("orders", 1, 0)
 			mustOpen(t, fakeManager(t, dir, st), s)
-			fsys := &faultFS{FS: vfs.OS, left: n}
+			fsys := &faultFS{FS: vfs.OS, left: 1 << 30}
 			m, err := newManager(Options{Dir: dir, FS: fsys}.withDefaults(), st)
 			if err != nil {
 				t.Fatal(err)
 			}
 			mustOpen(t, m, s)
+			fsys.left = n
 			err = m.Delete(context.Background(), s.ID)
 			if failed = fsys.failed(); failed != (err != nil) {
 				t.Fatalf("failed is %v, the error %v", failed, err)

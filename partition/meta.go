@@ -112,8 +112,9 @@ func readMeta(fsys vfs.FS, dir string) (ID, error) {
 	return id, nil
 }
 
-// makeDir makes a partition's directory durably, or finishes making it after a crash. It refuses a directory that holds
-// something and does not say whose it is.
+// makeDir makes a partition's directory, or finishes making it after a crash. What it puts in is durable; the directory's own name is
+// made so by segment.Open, before anything that counts is in it. It refuses a directory that holds something and does not say
+// whose it is.
 func makeDir(fsys vfs.FS, parent, name string, id ID) error {
 	dir := path.Join(parent, name)
 	entries, err := fsys.ReadDir(dir)
@@ -134,10 +135,7 @@ func makeDir(fsys vfs.FS, parent, name string, id ID) error {
 	if err := fsys.Rename(path.Join(dir, metaTemp), path.Join(dir, metaName)); err != nil {
 		return err
 	}
-	if err := fsys.SyncDir(dir); err != nil {
-		return err
-	}
-	return fsys.SyncDir(parent)
+	return fsys.SyncDir(dir)
 }
 
 func writeSynced(fsys vfs.FS, name string, b []byte) error {
