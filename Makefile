@@ -7,7 +7,7 @@ VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test bench clean
+.PHONY: run build test interop bench crash restart table clean
 
 run: build
 	@exec ./$(BIN) dev
@@ -19,6 +19,21 @@ test:
 	@fmt="$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) interop/*.go)"; if [ -n "$$fmt" ]; then echo "not gofmt'ed:"; echo "$$fmt"; exit 1; fi
 	go vet ./...
 	go test $(RACE) -timeout 10m ./...
+
+# Foreign clients, installed under interop/.cache, against bin/quire.
+interop: build
+	./interop/run
+
+# The long forms of what `make test` does in short: 100 kills, 1 GB in 200 partitions.
+crash:
+	QUIRE_CRASH_KILLS=100 go test -count=1 -v -timeout 15m -run TestKillNine ./cmd/quire
+
+restart:
+	QUIRE_RESTART_MB=1000 go test -count=1 -v -timeout 15m -run TestRestartAfterKill ./cmd/quire
+
+# The throughput table of docs/PERFORMANCE.md; MODES, SECONDS and RATE may be set.
+table: build
+	go run ./bench/table -quire $(BIN) $(if $(MODES),-modes $(MODES)) $(if $(SECONDS),-seconds $(SECONDS)) $(if $(RATE),-rate $(RATE))
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s -timeout 30m ./...

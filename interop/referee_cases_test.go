@@ -38,7 +38,7 @@ func frameCases() []refereeCase {
 		{"key unknown", []step{withHeader(9999, 0)}},
 		{"key negative", []step{withHeader(-5, 0)}},
 		{"version unknown", []step{withHeader(3, 99)}},
-		{"api versions unknown version", []step{withHeader(18, 99)}},
+		{"api versions unknown version", []step{withHeader(18, 99, 0)}},
 		{"body missing", []step{withHeader(3, 4)}},
 		{"body garbage", []step{withHeader(3, 4, bytes.Repeat([]byte{0xa5}, 40)...)}},
 		{"array count hostile", []step{withHeader(3, 4, 0x7f, 0xff, 0xff, 0xff)}},
