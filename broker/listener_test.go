@@ -147,3 +147,23 @@ func TestStreamedResponse(t *testing.T) {
 		t.Errorf("correlation %d, %d bytes", corr, len(body))
 	}
 }
+
+// waiting counts the requests under way.
+func (l *listener) waiting() (n int32) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.conns {
+		n += c.inFlight.Load()
+	}
+	return n
+}
+
+// waitFor polls a condition that another goroutine brings about.
+func waitFor(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(testWait); !holds(); runtime.Gosched() {
+		if time.Now().After(deadline) {
+			t.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
