@@ -14,11 +14,11 @@ import (
 // in both what is there must be a prefix of what was written, and the log must go on.
 func TestCrash(t *testing.T) {
 	for _, mode := range []flush.Mode{flush.Fsync, flush.OS} {
-		for script := range uint64(3) {
+		for script := range uint64(2) {
 			t.Run(fmt.Sprintf("mode%d/script%d", mode, script), func(t *testing.T) {
 				for n := 0; ; n++ {
 					if done := crashAt(t, mode, script, n); done {
-						if n < 100 {
+						if n < 50 {
 							t.Fatalf("the script has %d operations only", n)
 						}
 						return
@@ -48,7 +48,7 @@ func crashAt(t *testing.T, mode flush.Mode, script uint64, n int) (done bool) {
 	if !f.Crashed() {
 		return true
 	}
-	for seed := range uint64(3) {
+	for seed := range uint64(2) {
 		after := f.Recover(seed)
 		if seed > 0 { // power is lost again, while the log recovers
 			after.CrashAt(n % 9)
@@ -71,7 +71,7 @@ func runScript(t *testing.T, o Options, script uint64) *model {
 	m := &model{}
 	rnd := rand.New(rand.NewPCG(script, 5))
 	l, err := Open("data/log", o)
-	for step := 0; err == nil && step < 30; step++ {
+	for step := 0; err == nil && step < 18; step++ {
 		if err = modelStep(t, l, m, rnd); err == nil && rnd.IntN(10) == 0 {
 			if err = l.Close(); err == nil {
 				l, err = Open("data/log", o)

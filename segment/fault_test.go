@@ -15,7 +15,7 @@ import (
 func TestFaults(t *testing.T) {
 	for n := 0; ; n++ {
 		if done := faultAt(t, n); done {
-			if n < 100 {
+			if n < 80 {
 				t.Fatalf("the script has %d operations only", n)
 			}
 			return
@@ -47,7 +47,7 @@ func faultAt(t *testing.T, n int) (done bool) {
 	if err != nil && failed == "" {
 		t.Fatal(err)
 	}
-	for step := 0; err == nil && failed == "" && step < 40; step++ {
+	for step := 0; err == nil && failed == "" && step < 25; step++ {
 		err = modelStep(t, l, m, rnd)
 	}
 	if failed == "" {

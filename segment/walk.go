@@ -22,7 +22,9 @@ type cursor struct {
 	side   sideList
 	base   Offset // of the segment
 	pos    int64
-	end    int64 // of the batches that count
+	end    int64  // of the batches that count
+	size   int64  // of the segment's batches
+	next   Offset // after the segment's last record
 	offset Offset
 	index  Index
 
@@ -34,7 +36,7 @@ type cursor struct {
 // cursorAt starts at an index entry, which may be the one that stands for the segment's start.
 func (v *snapshot) cursorAt(e indexEntry, i int) cursor {
 	c := cursor{
-		file: v.file, side: v.side, base: v.base, pos: int64(e.pos), end: v.size,
+		file: v.file, side: v.side, base: v.base, pos: int64(e.pos), end: v.size, size: v.size, next: v.end,
 		offset: v.base + Offset(e.offset), index: v.baseIndex + Index(e.index),
 	}
 	if i < 0 {
@@ -60,6 +62,10 @@ func (c *cursor) header() (batch.Header, error) {
 	h, err := batch.ParseHeader((*c.buf)[c.pos-c.from : c.n])
 	if err == nil {
 		err = checkPlace(&h, c.offset, c.end-c.pos)
+	}
+	if err == nil && (h.Next() > c.next || (h.Next() == c.next) != (c.pos+int64(h.Size()) == c.size)) {
+		err = fmt.Errorf("batch of offsets %d to %d ends at byte %d, the segment at offset %d, byte %d",
+			h.BaseOffset, h.Next(), c.pos+int64(h.Size()), c.next, c.size)
 	}
 	if err != nil {
 		return h, fmt.Errorf("segment %d at byte %d: %w: %w", c.base, c.pos, ErrDamaged, err)
