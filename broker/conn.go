@@ -87,32 +87,42 @@ func (c *conn) read(ctx context.Context) error {
 	}
 }
 
-// awaitFrame waits for the beginning of the next frame: without a limit while requests are under way, else up to the idle timeout.
-func (c *conn) awaitFrame() (size int, produce bool, err error) {
+// awaitLength waits for the length of the next frame: without a limit while requests are under way, else up to the idle timeout.
+func (c *conn) awaitLength() ([]byte, error) {
 	for {
 		if err := c.readDeadline(c.l.b.cfg.IdleTimeout); err != nil {
-			return 0, false, err
+			return nil, err
 		}
-		_, err = c.br.Peek(4)
-		if err == nil {
-			break
+		prefix, err := c.br.Peek(4)
+		waiting := errors.Is(err, os.ErrDeadlineExceeded) && c.inFlight.Load() > 0 && c.br.Buffered() == 0
+		switch {
+		case err == nil:
+			return prefix, nil
+		case c.l.draining.Load():
+			return nil, errDraining
+		case !waiting:
+			return nil, err
 		}
-		if c.l.draining.Load() {
-			return 0, false, errDraining
-		}
-		idle := errors.Is(err, os.ErrDeadlineExceeded) && c.inFlight.Load() > 0 && c.br.Buffered() == 0
-		if !idle {
-			return 0, false, err
-		}
+	}
+}
+
+// awaitFrame waits for the next frame's beginning, up to its header.
+func (c *conn) awaitFrame() (size int, produce bool, err error) {
+	prefix, err := c.awaitLength()
+	if err != nil {
+		return 0, false, err
+	}
+	if size, err = frameSize(prefix, c.l.b.cfg.MaxRequestBytes); err != nil {
+		return 0, false, err
 	}
 	if err := c.readDeadline(frameGrace); err != nil {
 		return 0, false, err
 	}
-	prefix, err := c.br.Peek(4 + minFrameBytes)
-	if err != nil {
+	if prefix, err = c.br.Peek(4 + minFrameBytes); err != nil {
 		return 0, false, fmt.Errorf("read frame: %w", err)
 	}
-	return frameSize(prefix, c.l.b.cfg.MaxRequestBytes)
+	produce, err = checkSize(size, prefix[4:], c.l.b.cfg.MaxRequestBytes)
+	return size, produce, err
 }
 
 // readDeadline lets reads take d from now, and none at all once the listener drains: drain sets its mark before it sets

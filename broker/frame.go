@@ -22,21 +22,29 @@ type frame struct {
 // controlFrames holds the memory of requests, Produce excepted, that do not fit into a read buffer.
 var controlFrames = sync.Pool{New: func() any { return new([]byte) }}
 
-// frameSize checks an announced length. prefix is the length field with as much of the frame as parseHeader needs.
-func frameSize(prefix []byte, maxProduce int32) (size int, produce bool, err error) {
+// frameSize checks an announced length, as soon as it is there: whoever sends a wrong one may send nothing more.
+func frameSize(prefix []byte, maxProduce int32) (int, error) {
 	n := int32(binary.BigEndian.Uint32(prefix))
 	if n < minFrameBytes {
-		return 0, false, fmt.Errorf("frame length %d is below %d", n, minFrameBytes)
+		return 0, fmt.Errorf("frame length %d is below %d", n, minFrameBytes)
 	}
-	produce = parseHeader(prefix[4:]).key == kmsg.Produce.Int16()
-	limit := int32(maxControlBytes)
+	if limit := max(maxProduce, maxControlBytes); n > limit {
+		return 0, fmt.Errorf("frame length %d is above %d", n, limit)
+	}
+	return int(n), nil
+}
+
+// checkSize checks a length against the limit of the request it belongs to.
+func checkSize(size int, start []byte, maxProduce int32) (produce bool, err error) {
+	produce = parseHeader(start).key == kmsg.Produce.Int16()
+	limit := maxControlBytes
 	if produce {
-		limit = maxProduce
+		limit = int(maxProduce)
 	}
-	if n > limit {
-		return 0, false, fmt.Errorf("frame length %d is above %d", n, limit)
+	if size > limit {
+		return produce, fmt.Errorf("frame length %d is above %d", size, limit)
 	}
-	return int(n), produce, nil
+	return produce, nil
 }
 
 // readFrame reads a frame whose first bytes are in br. Memory is taken from the budget after a read buffer's worth has

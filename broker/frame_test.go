@@ -127,6 +127,8 @@ func TestBadFramesCloseTheConnection(t *testing.T) {
 		bytes []byte
 	}{
 		{"negative length", length(-1, eight...)},
+		{"too short, and nothing more", length(2, 0, 18)},
+		{"too long, and nothing more", length(math.MaxInt32, 0, 18)},
 		{"length 0", length(0, eight...)},
 		{"shorter than a header", length(7, eight...)},
 		{"longer than anything", length(math.MaxInt32, eight...)},
