@@ -128,6 +128,38 @@ func TestCrashAtEveryOperation(t *testing.T) {
 	}
 }
 
+// TestCrashInDeletion tries many outcomes of each power loss in a deletion: the name can always be used anew, by a directory
+// that shares nothing with the old one, and nothing is left.
+func TestCrashInDeletion(t *testing.T) {
+	for n, crashed := 0, true; crashed; n++ {
+		fs := crashfs.New()
+		before := &fakeStorage{fs: fs, votes: map[ID]bool{}}
+		m, err := newManager(Options{FS: fs, Dir: "data"}.withDefaults(), before)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := mustOpen(t, m, spec("orders", 1, 0))
+		fs.CrashAt(fs.Ops() + n)
+		if err := m.Delete(t.Context(), p.id); err != nil && !fs.Crashed() {
+			t.Fatal(err)
+		}
+		crashed = fs.Crashed()
+		for seed := range uint64(50) {
+			found := fs.Recover(seed)
+			st := &fakeStorage{fs: found, votes: map[ID]bool{p.id: before.voted(p.id)}}
+			m, err := newManager(Options{FS: found, Dir: "data"}.withDefaults(), st)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustOpen(t, m, spec("orders", 2, 0))
+			entries, err := found.ReadDir("data")
+			if err != nil || len(entries) != 1 || st.voted(p.id) {
+				t.Fatalf("operation %d, outcome %d: %v are left, votes %v, %v", n, seed, entries, st.votes, err)
+			}
+		}
+	}
+}
+
 // ledger is what producers sent to one partition and what they were told.
 type ledger struct {
 	tb     testing.TB

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -15,6 +16,7 @@ import (
 
 // fakeStorage keeps a file "data" in each partition's directory, and votes in memory.
 type fakeStorage struct {
+	fs    vfs.FS
 	mu    sync.Mutex
 	votes map[ID]bool
 	err   error
@@ -24,7 +26,10 @@ func (st *fakeStorage) open(p *Partition, dir string, s Spec) error {
 	if st.err != nil {
 		return st.err
 	}
-	if err := os.WriteFile(filepath.Join(dir, "data"), s.ID.Topic[:1], 0o644); err != nil {
+	if err := writeSynced(st.fs, path.Join(dir, "data"), s.ID.Topic[:1]); err != nil {
+		return err
+	}
+	if err := errors.Join(st.fs.SyncDir(dir), st.fs.SyncDir(path.Dir(dir))); err != nil {
 		return err
 	}
 	st.mu.Lock()
@@ -57,7 +62,7 @@ func fakeManager(t *testing.T, dir string, st *fakeStorage) *Manager {
 	return m
 }
 
-func newFakeStorage() *fakeStorage { return &fakeStorage{votes: map[ID]bool{}} }
+func newFakeStorage() *fakeStorage { return &fakeStorage{fs: vfs.OS, votes: map[ID]bool{}} }
 
 func spec(topic string, id byte, n int32) Spec {
 	return Spec{ID: ID{Topic: [16]byte{id}, Partition: n}, Topic: topic}
