@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"syscall"
 	"time"
 
 	"github.com/quirelog/quire/segment/batch"
@@ -190,6 +191,9 @@ func (a *Pending) failed(err error) {
 	if errors.Is(err, ErrUnknownOutcome) && p.role.Load() == a.epoch {
 		p.setRole(roleFollower)
 		wake = p.window.refuse(ErrNotLeader)
+	}
+	if errors.Is(err, syscall.ENOSPC) {
+		err = fmt.Errorf("%w: %w", ErrDiskFull, err) // faster than the guard could see
 	}
 	p.overlay.failed(a)
 	wake.join(a.settle(Appended{}, fmt.Errorf("append of %d bytes: %w", a.size, err)))

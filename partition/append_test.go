@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -68,10 +69,9 @@ func TestRepeatFailsWithTheFirst(t *testing.T) {
 	f := newFixture(t)
 	h := header(1, 0, 0, 2)
 	first, repeat := f.mustOffer(t, h), f.mustOffer(t, h)
-	broken := errors.New("no space")
-	f.group.fail(1, broken)
+	f.group.fail(1, fmt.Errorf("write: %w", syscall.ENOSPC))
 	for _, pd := range []*Pending{first, repeat} {
-		if _, err := settled(t, pd); !errors.Is(err, broken) {
+		if _, err := settled(t, pd); !errors.Is(err, ErrDiskFull) || !errors.Is(err, syscall.ENOSPC) {
 			t.Fatalf("outcome %v", err)
 		}
 	}

@@ -11,14 +11,14 @@ import (
 
 // A deletion is done by these steps, each of which may be the last before a crash:
 //
-//  1. <topic>-<partition> is renamed to <topic id>-<partition>.deleted, durably. From here on the partition is gone: a topic made again
-//     under the name begins in a new directory.
+//  1. <topic>-<partition> is renamed to <topic id>-<partition>.deleted, durably. From here on the partition is gone: a topic
+//     made again under the name begins in a new directory.
 //  2. The files in it are removed.
 //  3. The votes are dropped: not earlier, so that files never lie there without the votes that go with them.
 //  4. The empty directory is removed. It stays until then as the note that 2 and 3 are due.
 
-// Delete closes the partition, renames its directory to <topic id>-<partition>.deleted, removes it and drops the votes last. Deleting what is
-// not open does nothing.
+// Delete closes the partition, renames its directory to <topic id>-<partition>.deleted, removes it and drops the votes last.
+// Deleting what is not open does nothing. What an error leaves undone, DeleteOrphans or the next start finishes.
 func (m *Manager) Delete(ctx context.Context, id ID) error {
 	p := m.ByID(id)
 	if p == nil {
@@ -43,8 +43,8 @@ func (m *Manager) Delete(ctx context.Context, id ID) error {
 	return nil
 }
 
-// DeleteOrphans deletes the directories of partitions that are neither open nor, by the id in their partition.meta, known: those of topics
-// that were deleted while this broker was down. Directories that do not say whose they are stay.
+// DeleteOrphans deletes the directories of partitions that are neither open nor, by the id in their partition.meta, known:
+// those of topics that were deleted while this broker was down. Directories that do not say whose they are stay.
 func (m *Manager) DeleteOrphans(ctx context.Context, known func(ID) bool) error {
 	entries, err := m.o.FS.ReadDir(m.o.Dir)
 	if err != nil {

@@ -144,9 +144,9 @@ func (m *Manager) release(pl place, done chan struct{}) {
 	close(done)
 }
 
-// Open opens a partition, making its directory if it is new; partition.meta in it carries the topic id. A directory of the same name with
-// another id is a topic that was deleted meanwhile: it is deleted. A partition that is open already is returned as it is.
-// Many may be opened side by side.
+// Open opens a partition, making its directory if it is new; partition.meta in it carries the topic id. A directory of the
+// same name with another id is a topic that was deleted meanwhile: it is deleted. A partition that is open already is returned
+// as it is. Many may be opened side by side. It does not wait for the partition to lead.
 func (m *Manager) Open(s Spec) (*Partition, error) {
 	pl, err := s.place()
 	if err != nil {
