@@ -131,7 +131,8 @@ func (l *Log) loadIndex(s *segment, n int) ([]indexEntry, error) {
 }
 
 // flushIndex writes the entries that the index file of s does not have yet, and cuts off what it has beyond them. It does
-// not sync them: that matters for the time that a restart takes only. The caller holds l.write.
+// not sync them: that matters for the time that a restart takes only. The caller holds l.write but
+// not l.mu.
 func (l *Log) flushIndex(s *segment, entries []indexEntry) error {
 	at := int64(indexHeaderSize) + int64(s.flushed)*indexEntrySize
 	b := make([]byte, 0, indexHeaderSize+(len(entries)-s.flushed)*indexEntrySize)
@@ -150,10 +151,13 @@ func (l *Log) flushIndex(s *segment, entries []indexEntry) error {
 		}
 		return f.Truncate(at + int64(len(b)))
 	})
-	if err == nil {
-		s.flushed = len(entries)
+	if err != nil {
+		return err
 	}
-	return err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	s.flushed = len(entries)
+	return nil
 }
 
 // replaceIndex writes a whole new index file of a closed segment under a temporary name and swaps it in.

@@ -77,7 +77,9 @@ func (v *snapshot) offsetForTimestamp(ts int64, start, limit Offset) (t Timestam
 }
 
 // firstRecord finds the first record of the cursor's batch that want wants.
-func (v *snapshot) firstRecord(c *cursor, h *batch.Header, want func(time int64, o Offset) bool) (t TimestampOffset, found bool, err error) {
+func (v *snapshot) firstRecord(
+	c *cursor, h *batch.Header, want func(time int64, o Offset) bool,
+) (t TimestampOffset, found bool, err error) {
 	t.Epoch = h.LeaderEpoch
 	if h.LogAppendTime() && want(h.MaxTimestamp, h.BaseOffset) {
 		t.Offset, t.Timestamp = h.BaseOffset, h.MaxTimestamp
