@@ -6,16 +6,16 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/segment/batch"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Produce (0), versions 0 to 13. 3: record batches of format 2 and the transactional id. 5: log start offset. 7: zstd. 8: error messages (KIP-467).
-// 9: flexible. 10: leaders and their endpoints in the response (KIP-951). 13: topics by id. Versions 0 to 2 are advertised
-// because librdkafka turns compression off where they are missing; message sets of the old formats are refused at every version.
+// Produce (0), versions 0 to 13. 3: record batches of format 2 and the transactional id. 5: log start offset. 7: zstd.
+// 8: error messages (KIP-467). 9: flexible. 10: leaders and their endpoints in the response (KIP-951). 13: topics by id.
+// Versions 0 to 2 are advertised because librdkafka turns compression off where they are missing; message sets of the
+// old formats are refused at every version.
 
 // produce is one Produce request under way.
 type produce struct {
@@ -36,23 +36,23 @@ type producePart struct {
 	topic, partition int // in the response
 }
 
-// startProduce appends in request order; what waits for the commit is finish. The batches lie in the frame and belong to the partitions afterwards.
+// startProduce appends in request order; what waits for the commit is finish. The batches lie in the frame and belong to
+// the partitions afterwards.
 func startProduce(ctx context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.ProduceRequest)
 	p := &produce{b: b, version: req.Version, acks: req.Acks, view: b.view(), resp: kmsg.NewPtrProduceResponse()}
 	p.resp.Version = req.Version
-	deadline := time.Now().Add(time.Duration(max(req.TimeoutMillis, 0)) * time.Millisecond)
-	ctx, cancel := context.WithDeadline(ctx, deadline)
-	defer cancel()
+	// One deadline serves start and finish, which run under the same connection's context; finish always runs and gives it back.
+	ctx, cancel := context.WithTimeout(ctx, milliseconds(req.TimeoutMillis))
 	p.start(ctx, req)
-	switch {
-	case p.acks != 0:
-		return func(ctx context.Context) reply {
-			ctx, cancel := context.WithDeadline(ctx, deadline)
+	if p.acks != 0 {
+		return func(context.Context) reply {
 			defer cancel()
 			return p.finish(ctx)
 		}
-	case p.failed != nil:
+	}
+	cancel()
+	if p.failed != nil {
 		return func(context.Context) reply { return reply{err: fmt.Errorf("produce with acks=0: %w", p.failed)} }
 	}
 	return nil
@@ -117,8 +117,8 @@ func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceReques
 	return replica, pending, err
 }
 
-// checkBatch checks that data is exactly one well-formed batch that a client may write, in Kafka's order: what the batch's frame says, size,
-// checksum and counts, then what the attributes ask for.
+// checkBatch checks that data is exactly one well-formed batch that a client may write, in Kafka's order: what the
+// batch's frame says, size, checksum and counts, then what the attributes ask for.
 func checkBatch(data []byte, version int16, maxBytes int32) (batch.Header, error) {
 	size, err := checkBatchFrame(data, version)
 	switch {
@@ -151,8 +151,8 @@ const (
 	minMessageLength = 14
 )
 
-// checkBatchFrame returns the size of the first batch in data, header included. Where real Kafka sees no batch at all (nothing, or a length that reaches
-// beyond the end) it says INVALID_RECORD, and so does this.
+// checkBatchFrame returns the size of the first batch in data, header included. Where real Kafka sees no batch at all
+// (nothing, or a length that reaches beyond the end) it says INVALID_RECORD, and so does this.
 func checkBatchFrame(data []byte, version int16) (int, error) {
 	if len(data) < batch.LogOverhead {
 		return 0, fmt.Errorf("%w: at least one record batch per partition is needed", errInvalidRecord)

@@ -10,8 +10,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Fetch (1), versions 4 to 18. 4: isolation level. 5: log start offset. 7: sessions (KIP-227). 9: the client's leader epoch (KIP-320). 11: rack.
-// 12: flexible, last fetched epoch. 13: topics by id. 15: the replica id is a tag. 16: endpoints of leaders (KIP-951). 17, 18: for followers.
+// Fetch (1), versions 4 to 18. 4: isolation level. 5: log start offset. 7: sessions (KIP-227). 9: the client's leader
+// epoch (KIP-320). 11: rack. 12: flexible, last fetched epoch. 13: topics by id. 15: the replica id is a tag. 16:
+// endpoints of leaders (KIP-951). 17, 18: for followers.
 
 // startFetch leaves all to finish: the session's epochs follow the order of responses.
 func startFetch(_ context.Context, b *Broker, r *request) finish {
@@ -78,12 +79,18 @@ func (f *fetch) ready() bool {
 // wait returns when the request is ready, MaxWait is over, or nobody waits for the answer any more.
 func (f *fetch) wait(ctx context.Context) {
 	waiter := partition.NewWaiter()
+	watched := make([]*partition.Partition, 0, len(f.partitions))
 	for _, p := range f.partitions {
 		if replica, err := f.find(p); err == nil {
 			replica.Watch(waiter)
-			defer replica.Unwatch(waiter)
+			watched = append(watched, replica)
 		}
 	}
+	defer func() {
+		for _, replica := range watched {
+			replica.Unwatch(waiter)
+		}
+	}()
 	timer := time.NewTimer(time.Duration(f.req.MaxWaitMillis) * time.Millisecond)
 	defer timer.Stop()
 	// What came between the first look and Watch woke nobody: look again before the first wait.

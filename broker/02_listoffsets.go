@@ -9,8 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ListOffsets (2), versions 0 to 11. 0: a list of offsets instead of offset and timestamp. 2: isolation level. 4: leader epochs. 6: flexible.
-// 7: max timestamp (KIP-734). 8: earliest local (KIP-405). 9: latest tiered (KIP-1005). 10: timeout.
+// ListOffsets (2), versions 0 to 11. 0: a list of offsets instead of offset and timestamp. 2: isolation level. 4: leader
+// epochs. 6: flexible. 7: max timestamp (KIP-734). 8: earliest local (KIP-405). 9: latest tiered (KIP-1005). 10:
+// timeout.
 
 // Timestamps with a meaning of their own.
 const (

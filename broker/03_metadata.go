@@ -11,10 +11,12 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Metadata (3), versions 0 to 13. 0: no topics means all; from 1 on null does. 2: cluster id. 4: the client says whether topics may be made. 5: offline
-// replicas. 7: leader epochs. 8: authorized operations. 9: flexible. 10: topic ids. 12: topics by id. 13: an error for the whole.
+// Metadata (3), versions 0 to 13. 0: no topics means all; from 1 on null does. 2: cluster id. 4: the client says whether
+// topics may be made. 5: offline replicas. 7: leader epochs. 8: authorized operations. 9: flexible. 10: topic ids. 12:
+// topics by id. 13: an error for the whole.
 
-// autoCreateWait is how long a client waits for a topic that its request made to have leaders; then it gets LEADER_NOT_AVAILABLE and comes back.
+// autoCreateWait is how long a client waits for a topic that its request made to have leaders; then it gets
+// LEADER_NOT_AVAILABLE and comes back.
 const autoCreateWait = 5 * time.Second
 
 func startMetadata(_ context.Context, b *Broker, r *request) finish {
@@ -74,8 +76,8 @@ func (b *Broker) metadataTopics(ctx context.Context, req *kmsg.MetadataRequest) 
 	return topics
 }
 
-// autoCreate makes the topics that are missing and waits, not for long, until they have leaders, so that the client's first produce finds them.
-// What could not be made is told by topicMetadata.
+// autoCreate makes the topics that are missing and waits, not for long, until they have leaders, so that the client's
+// first produce finds them. What could not be made is told by topicMetadata.
 func (b *Broker) autoCreate(ctx context.Context, v *view, req *kmsg.MetadataRequest) *view {
 	ctx, cancel := context.WithTimeout(ctx, autoCreateWait)
 	defer cancel()

@@ -12,8 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// CreateTopics (19), versions 0 to 7. 1: error messages, validate only. 4: -1 for the defaults. 5: flexible; counts and configuration in the response
-// (KIP-525). 7: topic ids.
+// CreateTopics (19), versions 0 to 7. 1: error messages, validate only. 4: -1 for the defaults. 5: flexible; counts and
+// configuration in the response (KIP-525). 7: topic ids.
 
 // createTopic makes a topic, or with validateOnly says whether it could be made. It does not wait for leaders.
 func (b *Broker) createTopic(ctx context.Context, spec topicSpec, validateOnly bool) (*controller.Topic, error) {

@@ -9,8 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// InitProducerId (22), versions 0 to 5. 2: flexible. 3: the producer's old id and epoch (KIP-360). Idempotent producers without a transactional id
-// always get a new id with epoch 0, as from Kafka.
+// InitProducerId (22), versions 0 to 5. 2: flexible. 3: the producer's old id and epoch (KIP-360). Idempotent producers
+// without a transactional id always get a new id with epoch 0, as from Kafka.
 
 // producerIDBlock is how many producer ids a broker reserves at once.
 const producerIDBlock = 1000

@@ -7,7 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// OffsetForLeaderEpoch (23), versions 0 to 4 (KIP-101, KIP-279). 1: the epoch found. 2: the client's leader epoch (KIP-320). 3: replica id. 4: flexible.
+// OffsetForLeaderEpoch (23), versions 0 to 4 (KIP-101, KIP-279). 1: the epoch found. 2: the client's leader epoch
+// (KIP-320). 3: replica id. 4: flexible.
 
 func startOffsetForLeaderEpoch(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.OffsetForLeaderEpochRequest)

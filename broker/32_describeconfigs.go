@@ -12,7 +12,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeConfigs (32), versions 0 to 4. 0: a default flag instead of the source. 1: sources and synonyms (KIP-226). 3: types and documentation (KIP-569). 4: flexible.
+// DescribeConfigs (32), versions 0 to 4. 0: a default flag instead of the source. 1: sources and synonyms (KIP-226). 3:
+// types and documentation (KIP-569). 4: flexible.
 
 func startDescribeConfigs(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.DescribeConfigsRequest)

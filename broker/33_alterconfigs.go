@@ -11,7 +11,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// AlterConfigs (33), versions 0 to 2. 2: flexible. The request replaces all of a resource's configuration: what it does not name goes back to its default.
+// AlterConfigs (33), versions 0 to 2. 2: flexible. The request replaces all of a resource's configuration: what it does
+// not name goes back to its default.
 
 func startAlterConfigs(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.AlterConfigsRequest)

@@ -54,7 +54,9 @@ func (b *Broker) createPartitions(ctx context.Context, t *kmsg.CreatePartitionsR
 	return err
 }
 
-func (b *Broker) addPartitions(ctx context.Context, t *kmsg.CreatePartitionsRequestTopic, validateOnly bool) (*controller.Topic, error) {
+func (b *Broker) addPartitions(
+	ctx context.Context, t *kmsg.CreatePartitionsRequestTopic, validateOnly bool,
+) (*controller.Topic, error) {
 	b.topicChange.Lock()
 	defer b.topicChange.Unlock()
 	p := b.planner()

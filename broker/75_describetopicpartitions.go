@@ -7,9 +7,11 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeTopicPartitions (75), version 0 (KIP-966). Topics come by name; a response that is full says where the next one begins.
+// DescribeTopicPartitions (75), version 0 (KIP-966). Topics come by name; a response that is full says where the next
+// one begins.
 
-// maxDescribedPartitions is the most partitions of one response, whatever the client asks for (Kafka's max.request.partition.size.limit).
+// maxDescribedPartitions is the most partitions of one response, whatever the client asks for (Kafka's
+// max.request.partition.size.limit).
 const maxDescribedPartitions = 2000
 
 func startDescribeTopicPartitions(_ context.Context, b *Broker, r *request) finish {

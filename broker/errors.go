@@ -31,8 +31,7 @@ var (
 	errTooFewReplicas    = errors.New("fewer replicas are in sync than min.insync.replicas")
 	errTransactional     = errors.New("this broker does not have transactions")
 	errUnsupported       = errors.New("not supported at this version")
-	errInvalidFetchSize  = errors.New("fetch size is negative")
-	errWrongEndpoint     = errors.New("the request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER")
+	errWrongEndpoint     = errors.New("the request was sent to an endpoint of type BROKER, not CONTROLLER")
 	errEndpointType      = errors.New("unsupported endpoint type")
 
 	errFetchSessionNotFound = errors.New("fetch session not found")
@@ -86,7 +85,6 @@ var kafkaErrors = []struct {
 	{errInvalidFactor, kerr.InvalidReplicationFactor},
 	{errInvalidAssignment, kerr.InvalidReplicaAssignment},
 	{errUnsupported, kerr.UnsupportedVersion},
-	{errInvalidFetchSize, kerr.InvalidFetchSize},
 	{errWrongEndpoint, kerr.MismatchedEndpointType},
 	{errEndpointType, kerr.UnsupportedEndpointType},
 

@@ -27,8 +27,8 @@ type fetchResult struct {
 
 func (r *fetchResult) diverging() bool { return r.divergeEpoch >= 0 }
 
-// fetchResponse is a Fetch response, encoded by hand so that the records are file ranges between pieces of one buffer. kmsg's encoder
-// would want them in memory; a test holds the two equal for every version.
+// fetchResponse is a Fetch response, encoded by hand so that the records are file ranges between pieces of one buffer.
+// kmsg's encoder would want them in memory; a test holds the two equal for every version.
 type fetchResponse struct {
 	version int16
 	code    int16
@@ -47,6 +47,8 @@ const (
 func (r *fetchResponse) parts() []part {
 	e := &fetchEncoder{flexible: r.version >= 12, version: r.version}
 	e.buf = make([]byte, 0, fetchFrameBytes+len(r.results)*fetchPartitionBytes)
+	e.ends = make([]int, 0, len(r.results))
+	e.chunks = make([]segment.Chunk, 0, len(r.results))
 	e.int32(0) // throttle time
 	if r.version >= 7 {
 		e.int16(r.code)

@@ -14,10 +14,16 @@ func sampleResults() []*fetchResult {
 	one, two := fetchKey{topic: "one", id: controller.TopicID{1}}, fetchKey{topic: "two-τ", id: controller.TopicID{2}}
 	at := func(k fetchKey, n int32) fetchKey { k.partition = n; return k }
 	return []*fetchResult{
-		{key: at(one, 0), highWatermark: 10, lastStable: 9, logStart: 1, chunk: segment.Chunk{Len: 300}, divergeEpoch: -1, leader: -1, leaderEpoch: -1},
+		{
+			key: at(one, 0), highWatermark: 10, lastStable: 9, logStart: 1, chunk: segment.Chunk{Len: 300},
+			divergeEpoch: -1, leader: -1, leaderEpoch: -1,
+		},
 		{key: at(one, 7), code: 6, highWatermark: -1, lastStable: -1, logStart: -1, divergeEpoch: -1, leader: 3, leaderEpoch: 12},
 		{key: at(one, 8), highWatermark: 4, lastStable: 4, divergeEpoch: 2, divergeEnd: 3, leader: -1, leaderEpoch: -1},
-		{key: at(two, 0), highWatermark: 1 << 40, lastStable: 1 << 40, chunk: segment.Chunk{Len: 5}, divergeEpoch: 1, divergeEnd: 9, leader: 4, leaderEpoch: 1},
+		{
+			key: at(two, 0), highWatermark: 1 << 40, lastStable: 1 << 40, chunk: segment.Chunk{Len: 5},
+			divergeEpoch: 1, divergeEnd: 9, leader: 4, leaderEpoch: 1,
+		},
 		{key: at(two, 1), divergeEpoch: -1, leader: -1, leaderEpoch: -1},
 	}
 }
@@ -91,7 +97,8 @@ func TestFetchEncodesAsKmsg(t *testing.T) {
 func BenchmarkFetchEncode(b *testing.B) {
 	r := fetchResponse{version: 16, session: 9}
 	for n := range int32(100) {
-		r.results = append(r.results, &fetchResult{key: fetchKey{id: controller.TopicID{1}, partition: n}, chunk: segment.Chunk{Len: 100}, divergeEpoch: -1, leader: -1})
+		key := fetchKey{id: controller.TopicID{1}, partition: n}
+		r.results = append(r.results, &fetchResult{key: key, chunk: segment.Chunk{Len: 100}, divergeEpoch: -1, leader: -1})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

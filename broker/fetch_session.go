@@ -60,8 +60,8 @@ type fetchSession struct {
 	slot    *list.Element // in the cache's lru; nil once removed
 }
 
-// fetchSessions is the broker's cache of sessions: at most slots of them, with at most partitionsPerSlot partitions a slot in all.
-// A fetch that gets no slot is answered without a session.
+// fetchSessions is the broker's cache of sessions: at most slots of them, with at most partitionsPerSlot partitions a
+// slot in all. A fetch that gets no slot is answered without a session.
 type fetchSessions struct {
 	slots int
 	now   func() time.Time
@@ -83,7 +83,8 @@ type fetchPlan struct {
 	partitions []*fetchPartition
 }
 
-// begin works out which partitions r reads. Every plan must be given to end. Errors: errFetchSessionNotFound, errFetchSessionEpoch, errFetchSessionTopicID.
+// begin works out which partitions r reads. Every plan must be given to end. Errors: errFetchSessionNotFound,
+// errFetchSessionEpoch, errFetchSessionTopicID.
 func (c *fetchSessions) begin(r *kmsg.FetchRequest) (*fetchPlan, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -169,8 +170,8 @@ func (c *fetchSessions) remove(s *fetchSession) {
 	c.partitions -= s.counted
 }
 
-// end takes what the plan's partitions answered, in the plan's order, and returns the session id to send and the results to list: all in a
-// full response, else those with news. Results left out are closed.
+// end takes what the plan's partitions answered, in the plan's order, and returns the session id to send and the results
+// to list: all in a full response, else those with news. Results left out are closed.
 func (c *fetchSessions) end(plan *fetchPlan, results []*fetchResult) (id int32, list []*fetchResult) {
 	s := plan.session
 	if s == nil {

@@ -1,7 +1,7 @@
 package broker
 
-// Authorized operations are bit sets over Kafka's AclOperation codes (KIP-430). Without access rules everybody may do all that a resource
-// knows; a response says INT_MIN where the request did not ask.
+// Authorized operations are bit sets over Kafka's AclOperation codes (KIP-430). Without access rules everybody may do
+// all that a resource knows; a response says INT_MIN where the request did not ask.
 const (
 	opRead            = 1 << 3
 	opWrite           = 1 << 4

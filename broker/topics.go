@@ -31,7 +31,8 @@ func topicNameRune(r rune) bool {
 	return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '.' || r == '_' || r == '-'
 }
 
-// checkCollision refuses a name that equals another topic's once '.' and '_' are taken for the same, as they are in metric names.
+// checkCollision refuses a name that equals another topic's once '.' and '_' are taken for the same, as they are in
+// metric names.
 func checkCollision(name string, topics map[string]*controller.Topic) error {
 	if !strings.ContainsAny(name, "._") {
 		return nil
@@ -118,8 +119,8 @@ func (p *planner) counted(t topicSpec) ([]controller.Partition, error) {
 	return p.place(int(n), int(factor), 0)
 }
 
-// place spreads n partitions over the brokers in turn: the first replicas go round, and the others follow the first one. from is how many partitions
-// the topic has already.
+// place spreads n partitions over the brokers in turn: the first replicas go round, and the others follow the first one.
+// from is how many partitions the topic has already.
 func (p *planner) place(n, factor, from int) ([]controller.Partition, error) {
 	brokers := sortedBrokers(p.image)
 	if factor > len(brokers) {

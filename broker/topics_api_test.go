@@ -274,7 +274,9 @@ func TestDescribeCluster(t *testing.T) {
 	}
 }
 
-func (c *testClient) alter(key, value string, op kmsg.IncrementalAlterConfigOp, more ...string) kmsg.IncrementalAlterConfigsResponseResource {
+func (c *testClient) alter(
+	key, value string, op kmsg.IncrementalAlterConfigOp, more ...string,
+) kmsg.IncrementalAlterConfigsResponseResource {
 	c.t.Helper()
 	r := kmsg.NewPtrIncrementalAlterConfigsRequest()
 	r.Version = 1
@@ -336,7 +338,8 @@ func TestTopicConfigs(t *testing.T) {
 	if got := c.produce(produceRequest(12, "t", 0, testBatch(t, 3))); got.ErrorCode != 10 {
 		t.Errorf("over max.message.bytes: %+v", got)
 	}
-	if got := c.produce(produceRequest(12, "t", 0, testBatch(t, 1))); got.ErrorCode != 0 || got.LogAppendTime < time.Now().Add(-time.Minute).UnixMilli() {
+	lately := time.Now().Add(-time.Minute).UnixMilli()
+	if got := c.produce(produceRequest(12, "t", 0, testBatch(t, 1))); got.ErrorCode != 0 || got.LogAppendTime < lately {
 		t.Errorf("LogAppendTime: %+v", got)
 	}
 
