@@ -37,6 +37,7 @@ type Broker struct {
 	kafka    *listener
 	admin    *admin
 	stopping chan struct{} // closed when Close begins: long polls end
+	ballast  []byte        // see gcBallastBytes
 
 	ready  atomic.Bool
 	failed atomic.Pointer[error] // why promises can no longer be kept
@@ -83,7 +84,7 @@ func newBroker(cfg config.Config, o Options) *Broker {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	b := &Broker{cfg: cfg, options: o, log: o.Logger, metrics: newMetrics(), stopping: make(chan struct{})}
+	b := &Broker{cfg: cfg, options: o, log: o.Logger, ballast: ballast(), metrics: newMetrics(), stopping: make(chan struct{})}
 	b.handlerState = newHandlerState(cfg)
 	b.dispatch = newDispatch(apis(), b.metrics)
 	return b

@@ -90,7 +90,7 @@ func (c *conn) read(ctx context.Context) error {
 // awaitLength waits for the length of the next frame: without a limit while requests are under way, else up to the idle timeout.
 func (c *conn) awaitLength() ([]byte, error) {
 	for {
-		if err := c.readDeadline(c.l.b.cfg.IdleTimeout); err != nil {
+		if err := c.allowRead(4, c.l.b.cfg.IdleTimeout); err != nil {
 			return nil, err
 		}
 		prefix, err := c.br.Peek(4)
@@ -115,7 +115,7 @@ func (c *conn) awaitFrame() (size int, produce bool, err error) {
 	if size, err = frameSize(prefix, c.l.b.cfg.MaxRequestBytes); err != nil {
 		return 0, false, err
 	}
-	if err := c.readDeadline(frameGrace); err != nil {
+	if err := c.allowRead(4+size, frameGrace); err != nil {
 		return 0, false, err
 	}
 	if prefix, err = c.br.Peek(4 + minFrameBytes); err != nil {
@@ -125,11 +125,13 @@ func (c *conn) awaitFrame() (size int, produce bool, err error) {
 	return size, produce, err
 }
 
-// readDeadline lets reads take d from now, and none at all once the listener drains: drain sets its mark before it sets
-// deadlines, so one of the two is always seen.
-func (c *conn) readDeadline(d time.Duration) error {
-	if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
-		return err
+// allowRead lets reads take d from now, and none at all once the listener drains: drain sets its mark before it sets
+// deadlines, so one of the two is always seen. Where n bytes are buffered already the deadline stays as it is.
+func (c *conn) allowRead(n int, d time.Duration) error {
+	if c.br.Buffered() < n {
+		if err := c.nc.SetReadDeadline(time.Now().Add(d)); err != nil {
+			return err
+		}
 	}
 	if c.l.draining.Load() {
 		return errDraining
@@ -140,7 +142,7 @@ func (c *conn) readDeadline(d time.Duration) error {
 // request reads one frame, starts what it asks for and queues the rest for the writer.
 func (c *conn) request(ctx context.Context, size int, produce bool) error {
 	if d := time.Duration(size) * time.Second / frameRate; d > time.Second {
-		if err := c.readDeadline(frameGrace + d); err != nil {
+		if err := c.allowRead(4+size, frameGrace+d); err != nil {
 			return err
 		}
 	}
@@ -218,7 +220,7 @@ func (c *conn) respond(ctx context.Context, p pending, failed bool) error {
 	r := p.finish(ctx)
 	defer r.close()
 	switch {
-	case failed || ctx.Err() != nil && !c.l.draining.Load():
+	case failed || ctx.Err() != nil: // nobody is there to read it
 		return nil
 	case r.err != nil:
 		return r.err

@@ -20,14 +20,14 @@ import (
 const testWait = 10 * time.Second
 
 // serveRows serves a dispatch table of the test's own on a loopback listener.
-func serveRows(t *testing.T, change func(*config.Config), rows ...api) *listener {
+func serveRows(t testing.TB, change func(*config.Config), rows ...api) *listener {
 	t.Helper()
 	cfg := config.Config{NodeID: 1, MaxRequestBytes: 100 << 20, MaxInFlightBytes: 256 << 20, MaxConnections: 100,
 		IdleTimeout: time.Minute}
 	if change != nil {
 		change(&cfg)
 	}
-	b := &Broker{cfg: cfg, log: slog.New(slog.DiscardHandler), metrics: newMetrics(), clusterID: "cluster",
+	b := &Broker{cfg: cfg, log: slog.New(slog.DiscardHandler), metrics: newMetrics(), ballast: ballast(), clusterID: "cluster",
 		stopping: make(chan struct{})}
 	b.dispatch = newDispatch(append(rows, api{kmsg.ApiVersions, 0, 5, startApiVersions}), b.metrics)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
@@ -63,7 +63,7 @@ func frameOf(msg kmsg.Request, correlation int32) []byte {
 }
 
 // readResponse reads one response whole.
-func readResponse(t *testing.T, nc io.Reader) (correlation int32, body []byte) {
+func readResponse(t testing.TB, nc io.Reader) (correlation int32, body []byte) {
 	t.Helper()
 	var prefix [8]byte
 	if _, err := io.ReadFull(nc, prefix[:]); err != nil {

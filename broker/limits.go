@@ -20,7 +20,7 @@ const (
 
 	// eagerFrameBytes is the longest frame for which memory is taken before it has arrived. A longer one gets this much
 	// first and the rest once that is full: announcing a large frame costs nothing.
-	eagerFrameBytes = 1 << 20
+	eagerFrameBytes = 4 << 20
 
 	// maxPipelined is how many requests of one connection are under way at once; the connection is not read beyond them.
 	maxPipelined = 128
