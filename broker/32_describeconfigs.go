@@ -20,8 +20,15 @@ func startDescribeConfigs(_ context.Context, b *Broker, r *request) finish {
 	return func(context.Context) reply {
 		resp := kmsg.NewPtrDescribeConfigsResponse()
 		resp.Version = req.Version
+		// Each resource is answered once: a small request may not ask for the same long answer a hundred thousand times.
+		answered := map[configResource]bool{}
 		for i := range req.Resources {
 			res := &req.Resources[i]
+			key := configResource{res.ResourceType, res.ResourceName}
+			if answered[key] {
+				continue
+			}
+			answered[key] = true
 			rr := kmsg.NewDescribeConfigsResponseResource()
 			rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
 			configs, err := b.describeConfigs(req, res)
@@ -81,9 +88,9 @@ func (b *Broker) checkBrokerName(name string) error {
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: broker id must be an integer, but it is: %s", errInvalidRequest, name)
-	case int32(id) != b.cfg.NodeID:
-		return fmt.Errorf("%w: unexpected broker id, expected %d or empty string, but received %d",
-			errInvalidRequest, b.cfg.NodeID, id)
+	case int32(id) != b.cfg.NodeID || name != strconv.Itoa(int(b.cfg.NodeID)):
+		return fmt.Errorf("%w: unexpected broker id, expected %d or empty string, but received %s",
+			errInvalidRequest, b.cfg.NodeID, name)
 	}
 	return nil
 }

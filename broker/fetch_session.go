@@ -171,7 +171,7 @@ func (c *fetchSessions) remove(s *fetchSession) {
 }
 
 // end takes what the plan's partitions answered, in the plan's order, and returns the session id to send and the results
-// to list: all in a full response, else those with news. Results left out are closed.
+// to list: all in a full response, else those with news. Those left out hold no records.
 func (c *fetchSessions) end(plan *fetchPlan, results []*fetchResult) (id int32, list []*fetchResult) {
 	s := plan.session
 	if s == nil {

@@ -374,13 +374,23 @@ func TestDescribeConfigs(t *testing.T) {
 		broker[1].Source != kmsg.ConfigSourceDefaultConfig {
 		t.Errorf("broker: %+v", broker)
 	}
+	many := kmsg.NewPtrDescribeConfigsRequest()
+	for range 1000 {
+		rr := kmsg.NewDescribeConfigsRequestResource()
+		rr.ResourceType, rr.ResourceName = kmsg.ConfigResourceTypeBroker, "1"
+		many.Resources = append(many.Resources, rr)
+	}
+	if got := c.do(many).(*kmsg.DescribeConfigsResponse).Resources; len(got) != 1 {
+		t.Errorf("one resource asked for a thousand times is answered %d times", len(got))
+	}
 	for _, d := range []struct {
 		kind kmsg.ConfigResourceType
 		name string
 		code int16
 	}{
 		{kmsg.ConfigResourceTypeTopic, "none", 3}, {kmsg.ConfigResourceTypeTopic, "b ad", 17}, {kmsg.ConfigResourceTypeBroker, "9", 42},
-		{kmsg.ConfigResourceTypeBroker, "x", 42}, {kmsg.ConfigResourceTypeBroker, "", 0}, {77, "x", 42},
+		{kmsg.ConfigResourceTypeBroker, "x", 42}, {kmsg.ConfigResourceTypeBroker, "01", 42},
+		{kmsg.ConfigResourceTypeBroker, "", 0}, {77, "x", 42},
 	} {
 		if got := c.describe(d.kind, d.name); got.ErrorCode != d.code {
 			t.Errorf("%+v: %+v", d, got)
