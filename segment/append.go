@@ -84,10 +84,22 @@ func (l *Log) Append(entries []Entry, check bool) error {
 		return err
 	}
 	if err := l.store(p); err != nil {
+		l.dropFresh(p)
 		return err
 	}
 	l.publish(p)
 	return nil
+}
+
+// dropFresh closes the files of segments that did not come to be.
+func (l *Log) dropFresh(p *plan) {
+	for i := range p.runs {
+		if s := p.runs[i].seg; p.runs[i].fresh && s.file != nil {
+			l.forget(s.file)
+			l.drop(s.file)
+			s.file = nil
+		}
+	}
 }
 
 func (l *Log) planEntry(p *plan, e *Entry, check bool) error {
@@ -271,8 +283,7 @@ func (l *Log) undo(p *plan) error {
 		r := &p.runs[i]
 		switch {
 		case r.fresh && r.seg.file != nil:
-			l.forget(r.seg.file)
-			if err := errors.Join(r.seg.file.release(), l.fs.Remove(r.seg.logPath(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
+			if err := errors.Join(l.fs.Remove(r.seg.logPath(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
 				return err
 			}
 		case !r.fresh && r.from < r.to:

@@ -76,6 +76,7 @@ type Log struct {
 	mark       mark   // of the newest checkpoint
 	checkpoint Checkpoint
 	hasCkpt    bool
+	cuts       int // truncations so far
 	closed     bool
 
 	recovery Recovery

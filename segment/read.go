@@ -51,10 +51,20 @@ func (l *Log) ReadEntry(i Index, headerOnly bool) (Entry, error) {
 		e.Kind = own.kind
 		return e, l.readOwn(&own, &e)
 	}
-	v := l.hold(l.segs[l.segmentOf(i)])
+	v, cuts := l.hold(l.segs[l.segmentOf(i)]), l.cuts
 	l.mu.RUnlock()
 	defer v.close()
-	return e, l.readBatch(&v, &e, headerOnly)
+	err := l.readBatch(&v, &e, headerOnly)
+	if l.cutSince(cuts) { // it may have been read while it was being cut off
+		return l.ReadEntry(i, headerOnly)
+	}
+	return e, err
+}
+
+func (l *Log) cutSince(cuts int) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.cuts != cuts
 }
 
 // readOwn reads the payload of one of Raft's own entries.

@@ -42,9 +42,6 @@ func (l *Log) truncate(last Index) error {
 	if err := l.unmark(); err != nil {
 		return err
 	}
-	if err := l.removeSegments(l.segs[keep+1:]); err != nil {
-		return err
-	}
 	if s.file == nil {
 		f, err := l.fs.OpenFile(s.logPath(l.dir), os.O_RDWR, 0)
 		if err != nil {
@@ -52,19 +49,19 @@ func (l *Log) truncate(last Index) error {
 		}
 		s.file = share(f)
 	}
+	s.size, s.end, s.newest, s.entries = m.pos, m.end, m.newest, entries
+	s.sealed, s.synced, s.flushed = false, false, min(s.flushed, len(entries))
+	gone, sideSize := l.segs[keep+1:], l.sideSize
+	l.rewind(keep, s, last, l.sideUpTo(last, s.baseIndex))
+	if err := l.removeSegments(gone); err != nil {
+		return err
+	}
 	if err := errors.Join(s.file.Truncate(m.pos), l.syncNow(s.file)); err != nil {
 		return err
 	}
-	side := l.sideUpTo(last, s.baseIndex)
-	sideSize := side[len(side)-1].end()
-	if sideSize < l.sideSize {
-		if err := l.cutSide(sideSize); err != nil {
-			return err
-		}
+	if l.sideSize < sideSize {
+		return l.cutSide(l.sideSize)
 	}
-	s.size, s.end, s.newest, s.entries = m.pos, m.end, m.newest, entries
-	s.sealed, s.synced, s.flushed = false, false, min(s.flushed, len(entries))
-	l.rewind(keep, s, last, side)
 	return nil
 }
 
@@ -108,15 +105,19 @@ func (l *Log) removeSegments(segs []*segment) error {
 	if len(segs) == 0 {
 		return nil
 	}
+	for _, s := range segs {
+		if s.file != nil {
+			l.forget(s.file)
+			l.drop(s.file)
+			s.file = nil
+		}
+	}
 	for i := len(segs) - 1; i >= 0; i-- {
 		s := segs[i]
 		if err := l.fs.Remove(s.logPath(l.dir)); err != nil {
 			return err
 		}
 		_ = l.fs.Remove(s.indexPath(l.dir)) // may not exist; an orphan goes at the next Open
-		if s.file != nil {
-			l.forget(s.file)
-		}
 	}
 	return l.fs.SyncDir(l.dir)
 }
@@ -130,16 +131,11 @@ func (l *Log) sideUpTo(last, base Index) sideList {
 	return append(sideList(nil), l.side[:n]...)
 }
 
-// rewind shows readers the shorter log, which ends in s.
+// rewind shows readers the shorter log, which ends in s, before anything is cut on disk: who reads what is being cut finds out
+// by cuts.
 func (l *Log) rewind(keep int, s *segment, last Index, side sideList) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, gone := range l.segs[keep+1:] {
-		if gone.file != nil {
-			l.drop(gone.file)
-			gone.file = nil
-		}
-	}
 	segs := append([]*segment(nil), l.segs[:keep]...)
 	l.segs = append(segs, s)
 	l.sealedSize = 0
@@ -149,4 +145,5 @@ func (l *Log) rewind(keep int, s *segment, last Index, side sideList) {
 	l.side, l.sideSize = side, side[len(side)-1].end()
 	l.last, l.lastTerm, l.end = last, side.term(last), s.end
 	l.start = min(l.start, l.end)
+	l.cuts++
 }
