@@ -66,10 +66,7 @@ func (c *cli) connect(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error)
 }
 
 func (c *cli) unreachable(err error) error {
-	cause := err.Error()
-	if op, ok := errors.AsType[*net.OpError](err); ok {
-		cause = op.Err.Error()
-	}
+	cause := causeOf(err)
 	if errors.Is(err, context.DeadlineExceeded) {
 		cause = fmt.Sprintf("no answer within %s", connectTimeout)
 	}
@@ -78,10 +75,18 @@ func (c *cli) unreachable(err error) error {
 		cause = "the connection was closed: not a Kafka listener, or one that wants TLS"
 	}
 	return &failure{
-		err:  fmt.Errorf("no broker at %s: %s", strings.Join(c.seeds(), ","), strings.TrimPrefix(cause, "connect: ")),
+		err:  fmt.Errorf("no broker at %s: %s", strings.Join(c.seeds(), ","), cause),
 		hint: fmt.Sprintf("start one with `%s dev`, or name another address with -b", shellQuote(c.self)),
 		code: exitUnreachable,
 	}
+}
+
+// causeOf is why a connection failed, without the address, which is said beside it.
+func causeOf(err error) string {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		err = op.Err
+	}
+	return strings.TrimPrefix(err.Error(), "connect: ")
 }
 
 // admin runs fn with an administrative client, bounded in time.

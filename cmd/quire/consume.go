@@ -65,7 +65,7 @@ func (c *cli) consume(ctx context.Context, topics []string, o consumeOptions) er
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	cl, err := c.connect(ctx, kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second))
+	cl, err := c.connect(ctx, kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second), kgo.WithHooks(&reconnecting{cli: c}))
 	if err != nil {
 		return err
 	}

@@ -156,7 +156,7 @@ func (c *cli) produce(ctx context.Context, topic string, o produceOptions) error
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	cl, err := c.connect(ctx, opts...)
+	cl, err := c.connect(ctx, append(opts, kgo.WithHooks(&reconnecting{cli: c}))...)
 	if err != nil {
 		return err
 	}

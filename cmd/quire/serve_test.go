@@ -122,3 +122,25 @@ func TestFatalEndsTheProcess(t *testing.T) {
 		t.Errorf("exit %d: %s", code, errs.String())
 	}
 }
+
+func TestConsumeSaysThatTheBrokerIsGone(t *testing.T) {
+	dir := t.TempDir()
+	_, errs, stop := shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--http-addr", "")
+	addr := startedAddr(t, errs)
+	shell{t, addr}.ok("first\n", words("produce t")...)
+	out, said, stopConsume := shell{t: t}.start("consume", "t", "-b", addr)
+	waitFor(t, "the first record", func() bool { return out.String() == "first\n" })
+	if code := stop(); code != exitDone {
+		t.Fatalf("exit %d: %s", code, errs)
+	}
+	waitFor(t, "the loss is told", func() bool {
+		return said.String() == "lost "+addr+": connection refused; trying again\n"
+	})
+	shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", addr, "--http-addr", "")
+	waitFor(t, "the return is told", func() bool { return strings.HasSuffix(said.String(), "connected to "+addr+" again\n") })
+	shell{t, addr}.ok("second\n", words("produce t")...)
+	waitFor(t, "the second record", func() bool { return out.String() == "first\nsecond\n" })
+	if code := stopConsume(); code != exitInterrupted {
+		t.Errorf("exit %d: %s", code, said)
+	}
+}
