@@ -75,9 +75,9 @@ func (c *Chunk) Close() {
 }
 
 // Read returns the batches from the one that holds offset from on, up to maxBytes but at least one batch, none of them with
-// a base offset at or above limit (the high watermark or the last stable offset, always a batch boundary). The chunk is empty where from == limit.
-// ErrOffsetOutOfRange when from is below the log start or above limit. It reads at most the headers between two index
-// entries.
+// a base offset at or above limit (the high watermark or the last stable offset, always a batch boundary). The chunk is
+// empty where from == limit. ErrOffsetOutOfRange when from is below the log start or above limit. It reads at most the
+// headers between two index entries.
 func (l *Log) Read(from, limit Offset, maxBytes int) (Chunk, error) {
 	l.mu.RLock()
 	limit = min(limit, l.end)

@@ -23,7 +23,7 @@ func (l *Log) TruncateAfter(last Index) error {
 		return fmt.Errorf("truncate after %d: checkpoint is at %d, first entry %d", last, l.mark.index, l.segs[0].baseIndex)
 	}
 	if err := l.truncate(last); err != nil {
-		return l.fail(fmt.Errorf("truncate after %d: %w", last, err))
+		return fmt.Errorf("truncate after %d: %w", last, err)
 	}
 	return nil
 }
@@ -53,13 +53,21 @@ func (l *Log) truncate(last Index) error {
 	s.sealed, s.synced, s.flushed = false, false, min(s.flushed, len(entries))
 	gone, sideSize := l.segs[keep+1:], l.sideSize
 	l.rewind(keep, s, last, l.sideUpTo(last, s.baseIndex))
+	if err := l.cutDisk(gone, s, l.sideSize < sideSize); err != nil {
+		return l.fail(err)
+	}
+	return nil
+}
+
+// cutDisk makes the files as short as what readers are shown, in the order that truncate promises.
+func (l *Log) cutDisk(gone []*segment, s *segment, side bool) error {
 	if err := l.removeSegments(gone); err != nil {
 		return err
 	}
-	if err := errors.Join(s.file.Truncate(m.pos), l.syncNow(s.file)); err != nil {
-		return err
+	if err := errors.Join(s.file.Truncate(s.size), l.syncNow(s.file)); err != nil {
+		return fmt.Errorf("segment %d: cut at byte %d: %w", s.base, s.size, err)
 	}
-	if l.sideSize < sideSize {
+	if side {
 		return l.cutSide(l.sideSize)
 	}
 	return nil
