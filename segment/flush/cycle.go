@@ -28,7 +28,7 @@ func (fl *Flusher) run(ticks <-chan time.Time, stop func()) {
 	}
 }
 
-// take makes the caller the one who runs cycles, if there is anything to do and nobody is at it.
+// take sets running if there is anything to do and the goroutine was not woken for it yet.
 func (fl *Flusher) take() bool {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
@@ -39,7 +39,7 @@ func (fl *Flusher) take() bool {
 	return true
 }
 
-// cycles runs cycles until none is asked for. The caller owns running, and gives it up.
+// cycles runs cycles until none is asked for, and gives running up.
 func (fl *Flusher) cycles() {
 	fl.mu.Lock()
 	for len(fl.next) > 0 {
@@ -53,34 +53,30 @@ func (fl *Flusher) cycles() {
 	fl.mu.Unlock()
 }
 
-// finish runs what is left when the flusher is closed: the cycle of a caller that is under way hands over to this goroutine.
+// finish runs what is left when the flusher is closed, when no call is taken any more.
 func (fl *Flusher) finish() {
 	fl.mu.Lock()
-	busy := fl.running
+	woken := fl.running
 	fl.mu.Unlock()
-	if busy {
+	if woken {
 		<-fl.wake
 		fl.cycles()
 	} else if fl.take() {
 		fl.cycles()
 	}
+	fl.mu.Lock()
+	for fl.directs > 0 {
+		fl.single.Wait()
+	}
+	fl.mu.Unlock()
 	fl.pool.stop()
 	if fl.syncer != nil {
 		_ = fl.syncer.Close() // a directory opened for reading: there is nothing to lose
 	}
 }
 
-// release gives running up after a caller's own cycle, to the goroutine where more is waiting. The caller holds mu.
-func (fl *Flusher) release() {
-	if len(fl.next) == 0 && !fl.closing {
-		fl.running = false
-		return
-	}
-	fl.wake <- struct{}{} // never blocks: only the owner of running sends, and the goroutine takes it before owning it
-}
-
 // cycle makes the files of next durable, with mu let go meanwhile, and tells those who wait. It returns the first error.
-// The caller holds mu and owns running.
+// The goroutine calls it, with mu held.
 func (fl *Flusher) cycle() error {
 	fl.began++
 	n := fl.began
@@ -112,7 +108,9 @@ func (fl *Flusher) cycle() error {
 		}
 	}
 	clear(fl.pool.errs)
+	fl.last = len(fl.cur)
 	clear(fl.cur) // a closed file must not be kept from the garbage collector
+	fl.cur = fl.cur[:0]
 	fl.ended = n
 	fl.over[n%2].Broadcast()
 	return failure
@@ -144,7 +142,7 @@ func (fl *Flusher) tell(failure error) {
 	}
 }
 
-// workers sync the files of one cycle side by side. All fields are owned by whoever runs the cycle; while sync runs, the
+// workers sync the files of one cycle side by side. All fields are owned by the flusher's goroutine; while sync runs, the
 // worker goroutines share files and errs by taking places from taken. They start when first needed and live until stop.
 type workers struct {
 	files []vfs.File

@@ -1,10 +1,12 @@
-// Package flush makes appended bytes durable for all logs of one file system at once: whoever has appended waits for the
-// next cycle, and a cycle makes everything durable that was appended before it began.
+// Package flush makes appended bytes durable for all logs of one file system at once. While few files are being synced, a
+// caller syncs its own at once, beside the others, and the kernel's journal joins what comes together. Beyond that, whoever
+// has appended waits for the next cycle, and a cycle makes everything durable that was appended before it began.
 package flush
 
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -33,12 +35,13 @@ type Options struct {
 	Dir      string
 	Mode     Mode
 	Interval time.Duration // of mode Interval; 0: 1 s
-	Threads  int           // files synced side by side in a cycle; 0: 16
+	Threads  int           // files synced side by side, by their callers or in a cycle; 0: 16
 	SyncFSAt int           // dirty files from which a cycle is one syncfs; 0: 4, see BenchmarkCycle
 	// OnFailure is told the first sync error, once. The files involved are lost to writing (the kernel may have dropped
 	// their dirty pages): a broker ends its process here. It must not call the flusher.
 	OnFailure func(error)
-	// Observe is told how long each cycle took and how many files it covered, one call at a time. nil: nobody.
+	// Observe is told how long each cycle, or sync of a single file, took and how many files it covered. It may be called
+	// concurrently. nil: nobody.
 	Observe func(d time.Duration, files int)
 }
 
@@ -50,22 +53,27 @@ const (
 
 // Flusher is the one flusher of a broker for one file system. Its goroutine runs from New to Close.
 //
-// What always holds: at most one cycle is under way (running), run by the goroutine or, when none was, by the caller of
-// Sync itself; a file waits in next for the cycle after it; cycles are counted, and a call is answered when the first cycle
-// that began after it has ended. A file that failed to sync is never synced again.
+// What always holds: a call is answered by a sync that began after it, its own or that of a whole cycle. At most one cycle is
+// under way, run by the goroutine; a file waits in next for the one after it, so for one cycle and its own at most.
+// Cycles are counted, and whoever waits is answered when the first that began after the call has ended. A file that was seen
+// to fail is not synced again.
 type Flusher struct {
 	o      Options
 	syncer vfs.Syncer // nil: no syncfs
 	wake   chan struct{}
 	closed chan struct{} // closed by Close
 	done   chan struct{} // closed when the goroutine has ended
-	pool   workers       // of whoever runs the cycle
+	pool   workers       // the goroutine's
 
 	mu      sync.Mutex
-	running bool                  // a cycle is under way, or handed to the goroutine
+	running bool                  // cycles are under way, or the goroutine has been woken for one
 	closing bool                  // no more calls are taken
 	next    map[vfs.File]struct{} // files of the cycle to come
-	cur     []vfs.File            // files of the cycle under way; written by whoever runs it, under mu
+	cur     []vfs.File            // files of the cycle under way; written by the goroutine, under mu
+	last    int                   // number of files of the cycle before
+	direct  map[vfs.File]int      // syncs under way that callers make themselves
+	directs int                   // their number
+	single  sync.Cond             // the end of one of them
 	began   uint64                // cycles begun
 	ended   uint64                // cycles ended: began or began-1
 	over    [2]sync.Cond          // the end of cycle n is told on over[n%2]: no one waits for n+2 before n+1 has begun
@@ -103,8 +111,10 @@ func start(o Options, ticks <-chan time.Time, stop func()) *Flusher {
 		closed: make(chan struct{}),
 		done:   make(chan struct{}),
 		next:   make(map[vfs.File]struct{}),
+		direct: make(map[vfs.File]int),
 		failed: make(map[vfs.File]error),
 	}
+	fl.single.L = &fl.mu
 	fl.over[0].L, fl.over[1].L = &fl.mu, &fl.mu
 	if o.Dir != "" {
 		if s, err := o.FS.OpenSyncer(o.Dir); err == nil {
@@ -144,33 +154,69 @@ func (fl *Flusher) SyncNow(f vfs.File) error {
 		fl.mu.Unlock()
 		return err
 	}
+	// Under load, half of the callers wait while the cycle of the others runs, so both count.
+	if fl.directs+len(fl.cur)+fl.last < fl.o.Threads && len(fl.next) == 0 {
+		return fl.syncDirect(f)
+	}
+	defer fl.mu.Unlock()
 	fl.next[f] = struct{}{}
 	mine := fl.began + 1
 	if !fl.running {
-		// The caller runs the cycle itself: a lone Sync costs no switch to another goroutine.
 		fl.running = true
-		failure := fl.cycle()
-		fl.release()
-		err := fl.failure(f)
-		fl.mu.Unlock()
-		fl.tell(failure)
-		return err
+		fl.wake <- struct{}{} // never blocks: it is empty while running is not set
 	}
 	for fl.ended < mine {
 		fl.over[mine%2].Wait()
 	}
-	err := fl.failure(f)
-	fl.mu.Unlock()
-	return err
+	return fl.failure(f)
 }
 
-// Forget drops f, which its owner is about to close; it waits for a cycle that is using f. Nobody may Sync f meanwhile.
+// syncDirect syncs f in the caller's goroutine. It is called with mu held, and lets go of it.
+func (fl *Flusher) syncDirect(f vfs.File) error {
+	fl.direct[f]++
+	fl.directs++
+	fl.mu.Unlock()
+	err := fl.syncOne(f)
+	fl.mu.Lock()
+	if fl.direct[f]--; fl.direct[f] == 0 {
+		delete(fl.direct, f)
+	}
+	fl.directs--
+	if err != nil {
+		fl.failed[f] = err
+	}
+	failure := fl.failure(f)
+	fl.single.Broadcast()
+	fl.mu.Unlock()
+	fl.tell(err)
+	return failure
+}
+
+func (fl *Flusher) syncOne(f vfs.File) error {
+	var began time.Time
+	if fl.o.Observe != nil {
+		began = time.Now()
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("flush: %w", err)
+	}
+	if fl.o.Observe != nil {
+		fl.o.Observe(time.Since(began), 1)
+	}
+	return nil
+}
+
+// Forget drops f, which its owner is about to close; it waits for a sync or a cycle that is using f. Nobody may Sync f
+// from then on.
 func (fl *Flusher) Forget(f vfs.File) {
 	fl.mu.Lock()
 	defer fl.mu.Unlock()
 	delete(fl.next, f)
 	for n := fl.began; fl.ended < n && slices.Contains(fl.cur, f); {
 		fl.over[n%2].Wait()
+	}
+	for fl.direct[f] > 0 {
+		fl.single.Wait()
 	}
 	delete(fl.failed, f)
 }

@@ -84,65 +84,89 @@ func TestLoneSync(t *testing.T) {
 	}
 }
 
+// busy occupies the one direct sync that Threads: 1 allows, and a cycle, until gate is closed.
+func busy(t *testing.T, fl *Flusher, wg *sync.WaitGroup, gate chan struct{}) {
+	t.Helper()
+	for range 2 {
+		f := &fakeFile{gate: gate}
+		wg.Go(func() {
+			if err := fl.Sync(f); err != nil {
+				t.Error(err)
+			}
+		})
+		eventually(t, "sync under way", func() bool { return f.syncs.Load() == 1 })
+	}
+}
+
 // TestWaitersShareTheNextCycle: whoever comes while a cycle is under way is covered by the next one, not by that one.
 func TestWaitersShareTheNextCycle(t *testing.T) {
 	fsys := &fakeFS{}
-	fl := New(Options{FS: fsys, Dir: "d", SyncFSAt: 3})
-	slow := &fakeFile{gate: make(chan struct{})}
+	fl := New(Options{FS: fsys, Dir: "d", SyncFSAt: 3, Threads: 1})
 	var wg sync.WaitGroup
-	wg.Go(func() { _ = fl.Sync(slow) })
-	eventually(t, "first cycle under way", func() bool { return slow.syncs.Load() == 1 })
-	files := []*fakeFile{slow, {}, {}}
+	gate := make(chan struct{})
+	busy(t, fl, &wg, gate)
+	files := []*fakeFile{{}, {}, {}}
 	for _, f := range files {
-		for range 2 {
-			wg.Go(func() {
-				if err := fl.Sync(f); err != nil {
-					t.Error(err)
-				}
-			})
-		}
+		wg.Go(func() {
+			if err := fl.Sync(f); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 	eventually(t, "three files waiting", func() bool { return waiting(fl) == 3 })
 	if n := fsys.syncs.Load(); n != 0 {
 		t.Fatalf("%d syncfs before the first cycle ended", n)
 	}
-	close(slow.gate)
+	close(gate)
 	wg.Wait()
-	// A call that came late may have started a cycle of its own; the first three shared one syncfs.
-	if n := fsys.syncs.Load(); n != 1 {
-		t.Fatalf("%d syncfs, want 1", n)
+	if n := fsys.syncs.Load(); n != 1 || files[0].syncs.Load() != 0 {
+		t.Fatalf("%d syncfs, want 1 and none of the files by itself", n)
 	}
 	if err := closeFlusher(t, fl); err != nil || fsys.closed.Load() != 1 {
 		t.Fatalf("%v, closed %d times", err, fsys.closed.Load())
 	}
 }
 
-func TestFewFilesSideBySide(t *testing.T) {
-	fl := New(Options{Threads: 3})
+// TestFewCallersSyncAtOnce: a caller does not wait for the sync of another file while there are few.
+func TestFewCallersSyncAtOnce(t *testing.T) {
+	fl := New(Options{Threads: 2})
 	defer closeFlusher(t, fl)
-	first := &fakeFile{gate: make(chan struct{})}
+	slow, quick := &fakeFile{gate: make(chan struct{})}, &fakeFile{}
+	var wg sync.WaitGroup
+	wg.Go(func() { _ = fl.Sync(slow) })
+	eventually(t, "slow sync under way", func() bool { return slow.syncs.Load() == 1 })
+	if err := fl.Sync(quick); err != nil {
+		t.Fatal(err)
+	}
+	close(slow.gate)
+	wg.Wait()
+}
+
+func TestCycleSideBySide(t *testing.T) {
+	ticks := make(chan time.Time)
+	fl := start(Options{Mode: Interval, Threads: 3}, ticks, func() {})
 	gate := make(chan struct{})
 	files := make([]*fakeFile, 4)
-	var wg sync.WaitGroup
-	wg.Go(func() { _ = fl.Sync(first) })
-	eventually(t, "first cycle", func() bool { return first.syncs.Load() == 1 })
 	for i := range files {
 		files[i] = &fakeFile{gate: gate}
-		wg.Go(func() { _ = fl.Sync(files[i]) })
+		if err := fl.Sync(files[i]); err != nil {
+			t.Fatal(err)
+		}
 	}
-	eventually(t, "four waiting", func() bool { return waiting(fl) == 4 })
-	close(first.gate)
 	started := func() (n int32) {
 		for _, f := range files {
 			n += f.syncs.Load()
 		}
 		return n
 	}
+	ticks <- time.Time{}
 	eventually(t, "three of four at once", func() bool { return started() == 3 })
 	gate <- struct{}{}
 	eventually(t, "the fourth", func() bool { return started() == 4 })
 	close(gate)
-	wg.Wait()
+	if err := closeFlusher(t, fl); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func TestFileErrorSticks(t *testing.T) {
@@ -168,17 +192,22 @@ func TestFileErrorSticks(t *testing.T) {
 func TestSyncFSErrorFailsAll(t *testing.T) {
 	fsys := &fakeFS{err: fs.ErrInvalid}
 	told := 0
-	fl := New(Options{FS: fsys, Dir: "d", SyncFSAt: 1, OnFailure: func(error) { told++ }})
-	for _, f := range []vfs.File{&fakeFile{}, &fakeFile{}} {
+	fl := New(Options{FS: fsys, Dir: "d", SyncFSAt: 1, Threads: 1, OnFailure: func(error) { told++ }})
+	slow, gate := &fakeFile{gate: make(chan struct{})}, make(chan struct{})
+	go func() { _ = fl.Sync(slow); close(gate) }()
+	eventually(t, "sync under way", func() bool { return slow.syncs.Load() == 1 })
+	for _, f := range []vfs.File{&fakeFile{}, &fakeFile{}} { // slow keeps these from syncing themselves
 		if err := fl.Sync(f); !errors.Is(err, fs.ErrInvalid) {
 			t.Fatalf("got %v", err)
 		}
 	}
-	if fsys.syncs.Load() != 1 || told != 1 {
-		t.Fatalf("%d syncfs, told %d times", fsys.syncs.Load(), told)
-	}
+	close(slow.gate)
+	<-gate
 	if err := closeFlusher(t, fl); !errors.Is(err, fs.ErrInvalid) {
 		t.Fatalf("Close: %v", err)
+	}
+	if fsys.syncs.Load() != 1 || told != 1 {
+		t.Fatalf("%d syncfs, told %d times", fsys.syncs.Load(), told)
 	}
 }
 
@@ -246,24 +275,23 @@ func TestForgetWaitsForItsCycle(t *testing.T) {
 }
 
 func TestCloseAnswersWaiters(t *testing.T) {
-	fl := New(Options{})
-	slow, other := &fakeFile{gate: make(chan struct{})}, &fakeFile{}
+	fl := New(Options{Threads: 1})
 	var wg sync.WaitGroup
-	for _, f := range []*fakeFile{slow, other} {
-		wg.Go(func() {
-			if err := fl.Sync(f); err != nil {
-				t.Error(err)
-			}
-		})
-		eventually(t, "taken", func() bool { return slow.syncs.Load() == 1 })
-	}
-	eventually(t, "second waiting", func() bool { return waiting(fl) == 1 })
+	gate := make(chan struct{})
+	busy(t, fl, &wg, gate)
+	other := &fakeFile{}
+	wg.Go(func() {
+		if err := fl.Sync(other); err != nil {
+			t.Error(err)
+		}
+	})
+	eventually(t, "one waiting", func() bool { return waiting(fl) == 1 })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	if err := fl.Close(ctx); !errors.Is(err, context.Canceled) {
 		t.Fatalf("Close while a sync hangs: %v", err)
 	}
-	close(slow.gate)
+	close(gate)
 	if err := closeFlusher(t, fl); err != nil {
 		t.Fatal(err)
 	}
@@ -273,9 +301,10 @@ func TestCloseAnswersWaiters(t *testing.T) {
 	}
 }
 
-// TestManyCallers runs everything at once for the race detector, and checks that a Sync never returns before its bytes are durable.
+// TestManyCallers runs everything at once for the race detector, and checks that a Sync never returns before its bytes are
+// durable.
 func TestManyCallers(t *testing.T) {
-	fl := New(Options{FS: &fakeFS{}, Dir: "d", SyncFSAt: 1 << 30})
+	fl := New(Options{FS: &fakeFS{}, Dir: "d", SyncFSAt: 1 << 30, Threads: 4})
 	var wg sync.WaitGroup
 	for range 16 {
 		wg.Go(func() {
@@ -326,21 +355,25 @@ func BenchmarkOverhead(b *testing.B) {
 }
 
 // BenchmarkCycle has one writer a file append 4 KiB and Sync, over and over, on the real disk: rounds of all files a second
-// with one syncfs a cycle and with fdatasync side by side. Where they cross is Options.SyncFSAt's default.
+// with every caller syncing its own file, with cycles of one syncfs, and with the default. Where they cross decides
+// the defaults of Options.Threads and Options.SyncFSAt.
 func BenchmarkCycle(b *testing.B) {
 	for _, files := range []int{1, 2, 4, 8, 16, 64, 256} {
-		for _, at := range []struct {
-			name string
-			n    int
-		}{{"fdatasync", 1 << 30}, {"syncfs", 2}, {"default", 0}} {
-			b.Run(fmt.Sprintf("files=%d/%s", files, at.name), func(b *testing.B) { benchmarkCycle(b, files, at.n) })
+		for _, c := range []struct {
+			name              string
+			threads, syncFSAt int
+		}{{"direct", 1 << 20, 0}, {"syncfs", 1, 2}, {"default", 0, 0}} {
+			b.Run(fmt.Sprintf("files=%d/%s", files, c.name), func(b *testing.B) {
+				benchmarkCycle(b, files, Options{Threads: c.threads, SyncFSAt: c.syncFSAt})
+			})
 		}
 	}
 }
 
-func benchmarkCycle(b *testing.B, files, syncFSAt int) {
+func benchmarkCycle(b *testing.B, files int, o Options) {
 	dir := b.TempDir()
-	fl := New(Options{Dir: dir, SyncFSAt: syncFSAt})
+	o.Dir = dir
+	fl := New(o)
 	defer closeFlusher(b, fl)
 	all := make([]vfs.File, files)
 	for i := range all {
