@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 
 	"github.com/hashicorp/raft"
 
@@ -66,6 +68,21 @@ type snapshotStore struct {
 	g *Group
 	// opening stands in for the checkpoint until NewRaft returns: see Group.replay.
 	opening *raft.SnapshotMeta
+
+	mu     sync.Mutex
+	pinned []segment.Checkpoint // that other replicas are pulling, oldest first
+}
+
+// newest is the checkpoint that followers are to install: the newest, but the oldest one being pulled while there is one. A
+// leader goes on from the checkpoint that it has last told a follower to install, so with the newest, a follower whose pull
+// takes longer than the next checkpoint would pull for ever.
+func (s *snapshotStore) newest() (segment.Checkpoint, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.pinned) > 0 {
+		return s.pinned[0], true
+	}
+	return s.g.log.Checkpoint()
 }
 
 // List is the newest checkpoint, if there is one.
@@ -73,7 +90,7 @@ func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
 	if s.opening != nil {
 		return []*raft.SnapshotMeta{s.opening}, nil
 	}
-	c, ok := s.g.log.Checkpoint()
+	c, ok := s.newest()
 	if !ok {
 		return nil, nil
 	}
@@ -91,7 +108,7 @@ func snapshotMeta(i segment.Index, t segment.Term, ci segment.Index, c raft.Conf
 	}
 }
 
-// Open is the newest checkpoint, whatever id says: it replaced the others.
+// Open is what List lists, whatever id says.
 func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	list, err := s.List()
 	if err != nil || len(list) == 0 {
@@ -101,12 +118,65 @@ func (s *snapshotStore) Open(string) (*raft.SnapshotMeta, io.ReadCloser, error) 
 }
 
 // Create is called when a leader wants this replica to install its checkpoint. There is no data in it: the files must be
-// pulled and the group opened on them. Until then the leader gets an error and asks again.
+// pulled and the group opened on them. Until then the leader gets an error and asks again. Once they are here, there is
+// nothing left to do, and it is told so: only that takes it past the entries that it cannot send.
+//
+// The library will take the configuration for the newest one and everything up to index for applied, so both must be so.
 func (s *snapshotStore) Create(
-	_ raft.SnapshotVersion, index, term uint64, _ raft.Configuration, _ uint64, _ raft.Transport,
+	_ raft.SnapshotVersion, index, term uint64, _ raft.Configuration, configIndex uint64, _ raft.Transport,
 ) (raft.SnapshotSink, error) {
-	s.g.farBehind(segment.Index(index))
-	return nil, fmt.Errorf("entries up to %d of term %d are to be pulled as files", index, term)
+	i := segment.Index(index)
+	var have raft.Log
+	if s.g.store.GetLog(index, &have) != nil || have.Term != term {
+		s.g.farBehind(i)
+		return nil, fmt.Errorf("entries up to %d of term %d are to be pulled as files", index, term)
+	}
+	if applied := s.g.appliedIndex(); applied < i || s.g.members.newest.Load().index > segment.Index(configIndex) {
+		return nil, fmt.Errorf("entries up to %d of term %d are here, but applied up to %d only, or the configuration is newer",
+			index, term, applied)
+	}
+	return installed(fmt.Sprintf("%d-%d", term, index)), nil
+}
+
+// installed is the sink of a checkpoint that is here already.
+type installed string
+
+func (i installed) ID() string    { return string(i) }
+func (i installed) Close() error  { return nil }
+func (i installed) Cancel() error { return nil }
+
+func (i installed) Write(p []byte) (int, error) {
+	return 0, fmt.Errorf("checkpoint %s comes with %d bytes of data", string(i), len(p))
+}
+
+// Files lists the files up to the newest checkpoint for another replica to pull. They stay as they are, and followers are
+// told to install this checkpoint or an older one, until release is called: not before the other replica has caught up.
+func (g *Group) Files() (m Manifest, release func(), err error) {
+	g.snapshots.mu.Lock()
+	defer g.snapshots.mu.Unlock()
+	c, ok := g.log.Checkpoint()
+	if !ok {
+		return m, nil, fmt.Errorf("group %s has no checkpoint yet", g)
+	}
+	files, drop, err := g.log.Manifest(c)
+	if err != nil {
+		return m, nil, fmt.Errorf("group %s: %w", g, err)
+	}
+	g.snapshots.pinned = append(g.snapshots.pinned, c)
+	var once sync.Once
+	return Manifest{Checkpoint: c, Files: files}, func() {
+		once.Do(func() {
+			drop()
+			g.snapshots.unpin(c.Index)
+		})
+	}, nil
+}
+
+func (s *snapshotStore) unpin(i segment.Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := slices.IndexFunc(s.pinned, func(c segment.Checkpoint) bool { return c.Index == i })
+	s.pinned = slices.Delete(s.pinned, at, at+1)
 }
 
 // Checkpoint writes a checkpoint now, unless nothing was committed since the last one.

@@ -37,8 +37,8 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 // Snapshot is never asked for.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return nil, errNoSnapshots }
 
-// Restore is never asked for: the group restores the machine before it opens Raft.
-func (f *fsm) Restore(io.ReadCloser) error { return errNoSnapshots }
+// Restore has nothing to do: a checkpoint is accepted only where it has been applied, see snapshotStore.Create.
+func (f *fsm) Restore(io.ReadCloser) error { return nil }
 
 // commit gives the machine the batches of logs that it has not had. It returns proposals found to have been refused.
 // applyMu is held.

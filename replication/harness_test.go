@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -168,6 +169,7 @@ type server struct {
 	flusher *flush.Flusher
 	log     segment.Options
 	far     func(ServerID, segment.Index)
+	below   atomic.Uint64 // see forgetful
 
 	node    *Node
 	group   *Group
@@ -195,6 +197,7 @@ func (s *server) open() error {
 		return err
 	}
 	node.timing = s.timing
+	node.wrapLog = func(l *segment.Log) entryLog { return forgetful{l, &s.below} }
 	group, m, err := s.openGroup(node, testGroup, s.dir)
 	if err != nil {
 		return errors.Join(err, node.Close())

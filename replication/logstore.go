@@ -10,6 +10,16 @@ import (
 	"github.com/quirelog/quire/segment"
 )
 
+// entryLog is what a logStore uses of a segment.Log.
+type entryLog interface {
+	Append(entries []segment.Entry, check bool) error
+	TruncateAfter(last segment.Index) error
+	ReadEntry(i segment.Index, headerOnly bool) (segment.Entry, error)
+	FirstIndex() segment.Index
+	LastIndex() segment.Index
+	Checkpoint() (segment.Checkpoint, bool)
+}
+
 // logStore is hashicorp/raft's LogStore over the partition's log. A LogCommand is a record batch; the other types keep
 // their number as Kind, and take no offset.
 //
@@ -18,7 +28,7 @@ import (
 // the stamps come out equal.
 type logStore struct {
 	g       *Group
-	log     *segment.Log
+	log     entryLog
 	members *members
 	tail    tail
 

@@ -2,31 +2,59 @@ package replication
 
 import (
 	"bytes"
+	"errors"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
 
 // network connects servers of one process over the library's in-memory transport, with links that can be cut.
 type network struct {
-	mu    sync.Mutex
-	links map[ServerID]*link
-	cuts  map[[2]ServerID]bool
+	mu      sync.Mutex
+	links   map[ServerID]*link
+	cuts    map[[2]ServerID]bool
+	changed chan struct{} // closed when cuts change
 }
 
 func newNetwork() *network {
-	return &network{links: map[ServerID]*link{}, cuts: map[[2]ServerID]bool{}}
+	return &network{links: map[ServerID]*link{}, cuts: map[[2]ServerID]bool{}, changed: make(chan struct{})}
 }
 
-// link copies entries, as a wire does: a replica must never share memory with another.
-type link struct{ *raft.InmemTransport }
+// link copies entries, as a wire does: a replica must never share memory with another. A call over a cut link takes its
+// time to fail; failing at once would drive the library's backoff up to 10 s in no time.
+type link struct {
+	*raft.InmemTransport
+	net *network
+}
+
+var errLinkCut = errors.New("link is cut")
+
+// pass waits while the link is cut, but not for ever.
+func (l *link) pass(to raft.ServerAddress) error {
+	timeout := time.NewTimer(200 * time.Millisecond)
+	defer timeout.Stop()
+	for {
+		l.net.mu.Lock()
+		cut, changed := l.net.cuts[[2]ServerID{ServerID(l.LocalAddr()), ServerID(to)}], l.net.changed
+		l.net.mu.Unlock()
+		if !cut {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return errLinkCut
+		}
+	}
+}
 
 // join connects a server, anew where it was connected before.
 func (n *network) join(id ServerID) raft.Transport {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, t := raft.NewInmemTransport(raft.ServerAddress(id))
-	n.links[id] = &link{t}
+	n.links[id] = &link{t, n}
 	for peer := range n.links {
 		n.connect(id, peer)
 		n.connect(peer, id)
@@ -51,6 +79,8 @@ func (n *network) set(cut bool, a, b ServerID) {
 	n.cuts[[2]ServerID{a, b}], n.cuts[[2]ServerID{b, a}] = cut, cut
 	n.connect(a, b)
 	n.connect(b, a)
+	close(n.changed)
+	n.changed = make(chan struct{})
 }
 
 // isolate cuts or mends all links of a server.
@@ -82,10 +112,34 @@ func copied(r *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
 func (l *link) AppendEntries(
 	id raft.ServerID, to raft.ServerAddress, r *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
+	if err := l.pass(to); err != nil {
+		return err
+	}
 	return l.InmemTransport.AppendEntries(id, to, copied(r), resp)
 }
 
+func (l *link) RequestVote(
+	id raft.ServerID, to raft.ServerAddress, r *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
+) error {
+	if err := l.pass(to); err != nil {
+		return err
+	}
+	return l.InmemTransport.RequestVote(id, to, r, resp)
+}
+
+func (l *link) RequestPreVote(
+	id raft.ServerID, to raft.ServerAddress, r *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
+) error {
+	if err := l.pass(to); err != nil {
+		return err
+	}
+	return l.InmemTransport.RequestPreVote(id, to, r, resp)
+}
+
 func (l *link) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
+	if err := l.pass(to); err != nil {
+		return nil, err
+	}
 	p, err := l.InmemTransport.AppendEntriesPipeline(id, to)
 	return pipeline{p}, err
 }

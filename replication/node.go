@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/vfs"
 )
 
@@ -33,6 +34,7 @@ type Node struct {
 	votes   *votes
 	cache   tailCache
 	timing  timing
+	wrapLog func(*segment.Log) entryLog // of tests; nil: the log as it is
 
 	mu      sync.Mutex
 	due     []*Group // want a checkpoint, each once

@@ -25,6 +25,9 @@ func (n *Node) OpenGroup(o GroupOptions) (*Group, error) {
 	g.members.self = n.options.Self
 	g.members.reset(newMembership(0, raft.Configuration{}, n.options.Self))
 	g.store.g, g.store.log, g.store.members = g, o.Log, &g.members
+	if n.wrapLog != nil {
+		g.store.log = n.wrapLog(o.Log)
+	}
 	g.store.tail.cache = &n.cache
 	g.snapshots.g = g
 	g.proposals.closed = ErrNotLeader
