@@ -3,6 +3,7 @@ package replication
 import (
 	"bytes"
 	"errors"
+	"io"
 	"sync"
 	"time"
 
@@ -14,7 +15,7 @@ type network struct {
 	mu      sync.Mutex
 	links   map[ServerID]*link
 	cuts    map[[2]ServerID]bool
-	changed chan struct{} // closed when cuts change
+	changed chan struct{} // closed when links or cuts change
 }
 
 func newNetwork() *network {
@@ -29,6 +30,36 @@ type link struct {
 }
 
 var errLinkCut = errors.New("link is cut")
+
+// InstallSnapshot holds a refusal back until the follower has been opened anew, as a transport should: every refusal doubles
+// the time after which the library asks again, up to 10 s.
+func (l *link) InstallSnapshot(
+	id raft.ServerID, to raft.ServerAddress, r *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
+) error {
+	if err := l.pass(to); err != nil {
+		return err
+	}
+	l.net.mu.Lock()
+	before := l.net.links[ServerID(to)]
+	l.net.mu.Unlock()
+	err := l.InmemTransport.InstallSnapshot(id, to, r, resp, data)
+	timeout := time.NewTimer(2 * time.Second)
+	defer timeout.Stop()
+	for err != nil {
+		l.net.mu.Lock()
+		now, changed := l.net.links[ServerID(to)], l.net.changed
+		l.net.mu.Unlock()
+		if now != before {
+			break
+		}
+		select {
+		case <-changed:
+		case <-timeout.C:
+			return err
+		}
+	}
+	return err
+}
 
 // pass waits while the link is cut, but not for ever.
 func (l *link) pass(to raft.ServerAddress) error {
@@ -59,6 +90,7 @@ func (n *network) join(id ServerID) raft.Transport {
 		n.connect(id, peer)
 		n.connect(peer, id)
 	}
+	n.change()
 	return n.links[id]
 }
 
@@ -79,6 +111,10 @@ func (n *network) set(cut bool, a, b ServerID) {
 	n.cuts[[2]ServerID{a, b}], n.cuts[[2]ServerID{b, a}] = cut, cut
 	n.connect(a, b)
 	n.connect(b, a)
+	n.change()
+}
+
+func (n *network) change() {
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
