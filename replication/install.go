@@ -108,12 +108,18 @@ func (o *InstallOptions) prepare(m *Manifest) error {
 	encoded := m.encode()
 	saved, err := readAll(o.FS, o.path(installingDir, manifestName))
 	if err == nil && slices.Equal(saved, encoded) {
-		return nil
+		if _, err := o.FS.Stat(o.path(installingDir, pulledDir)); err == nil { // else the rest of an install that was finished
+			return nil
+		}
 	}
 	if err := o.FS.RemoveAll(o.path(installingDir)); err != nil {
 		return err
 	}
 	if err := o.FS.MkdirAll(o.path(installingDir, pulledDir), 0o755); err != nil {
+		return err
+	}
+	// The manifest says that the rest is there, so it comes last.
+	if err := o.FS.SyncDir(o.path(installingDir)); err != nil {
 		return err
 	}
 	if err := writeDurably(o.FS, o.path(installingDir, manifestName), encoded); err != nil {
@@ -139,7 +145,8 @@ func (o *InstallOptions) pull(ctx context.Context, m *Manifest) error {
 	return o.FS.SyncDir(o.path(installingDir, pulledDir))
 }
 
-// pullFile goes on where an earlier pull has ended. What a crash made of the bytes before is seen when the log is checked.
+// pullFile goes on where an earlier pull has ended, but for the last chunk, which a crash may have spoilt: every chunk is
+// durable before the next one is written.
 func (o *InstallOptions) pullFile(ctx context.Context, f segment.FileRange, part string, buf []byte) (err error) {
 	file, err := o.FS.OpenFile(part, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
@@ -150,7 +157,7 @@ func (o *InstallOptions) pullFile(ctx context.Context, f segment.FileRange, part
 	if err != nil {
 		return err
 	}
-	for at < f.Len {
+	for at = max(0, at-int64(o.Chunk)); at < f.Len; {
 		n, err := o.Source.ReadAt(ctx, f.Name, buf[:min(int64(len(buf)), f.Len-at)], at)
 		if n == 0 && err == nil {
 			err = io.ErrUnexpectedEOF
@@ -166,10 +173,7 @@ func (o *InstallOptions) pullFile(ctx context.Context, f segment.FileRange, part
 		}
 		at += int64(n)
 	}
-	if at > f.Len {
-		return errors.Join(file.Truncate(f.Len), file.Sync())
-	}
-	return file.Sync()
+	return errors.Join(file.Truncate(f.Len), file.Sync())
 }
 
 // verify opens the copy, which checks every batch, and gives it its checkpoint. A copy that does not hold is thrown away.

@@ -172,8 +172,8 @@ func TestInstallIsResumed(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.WriteFile(filepath.Join(dir, "partition.meta"), []byte("meta"), 0o600))
 	o := InstallOptions{FS: vfs.OS, Dir: dir, Source: from, Keep: []string{"partition.meta"}, Chunk: 256}
-	total := 0
-	for {
+	total, cuts := 0, 0
+	for ; ; cuts++ {
 		err := Install(t.Context(), o)
 		total += min(from.reads, from.limit)
 		if err == nil {
@@ -190,8 +190,8 @@ func TestInstallIsResumed(t *testing.T) {
 	for _, f := range m.Files {
 		need += int(f.Len+255) / 256
 	}
-	if total != need {
-		t.Fatalf("%d reads, want %d: something was pulled twice", total, need)
+	if total > need+cuts { // the last chunk before a cut is not trusted
+		t.Fatalf("%d reads with %d cuts, want %d: more was pulled twice than need be", total, cuts, need)
 	}
 	if b, err := os.ReadFile(filepath.Join(dir, "partition.meta")); err != nil || string(b) != "meta" {
 		t.Fatalf("kept file: %q, %v", b, err)
