@@ -1,0 +1,270 @@
+package replication
+
+import (
+	"bytes"
+	"encoding/hex"
+	"errors"
+	"path/filepath"
+	"sync"
+	"testing"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment"
+)
+
+func TestVotesSurviveAndMissAsRaftWantsIt(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "votes.db")
+	v, err := openVotes(name)
+	must(t, err)
+	s := stableStore{v, testGroup}
+	for _, key := range []string{keyCurrentTerm, keyLastVoteTerm} {
+		if _, err := s.GetUint64([]byte(key)); err == nil || err.Error() != "not found" {
+			t.Fatalf("%s: %v, want exactly: not found", key, err)
+		}
+	}
+	if _, err := s.Get([]byte(keyLastVoteCand)); err == nil || err.Error() != "not found" {
+		t.Fatalf("%v, want exactly: not found", err)
+	}
+	must(t, s.SetUint64([]byte(keyCurrentTerm), 7))
+	must(t, s.SetUint64([]byte(keyLastVoteTerm), 6))
+	must(t, s.Set([]byte(keyLastVoteCand), []byte("2-b")))
+	commits := v.commits
+	must(t, s.SetUint64([]byte(keyCurrentTerm), 7))
+	must(t, s.Set([]byte(keyLastVoteCand), []byte("2-b")))
+	if v.commits != commits {
+		t.Fatalf("%d commits for unchanged values", v.commits-commits)
+	}
+	if s.Set([]byte("other"), nil) == nil || s.SetUint64([]byte("other"), 1) == nil {
+		t.Fatal("an unknown key was taken")
+	}
+	must(t, v.close())
+
+	v, err = openVotes(name)
+	must(t, err)
+	defer v.close()
+	if got, _ := v.get(testGroup); got != (vote{term: 7, voteTerm: 6, candidate: "2-b"}) {
+		t.Fatalf("found %+v", got)
+	}
+	must(t, v.drop(testGroup))
+	if _, known := v.get(testGroup); known {
+		t.Fatal("known after drop")
+	}
+}
+
+func TestVotesOfConcurrentGroups(t *testing.T) {
+	v, err := openVotes(filepath.Join(t.TempDir(), "votes.db"))
+	must(t, err)
+	defer v.close()
+	var wg sync.WaitGroup
+	for i := range 50 {
+		wg.Go(func() {
+			s := stableStore{v, GroupID{Partition: int32(i)}}
+			for term := range uint64(5) {
+				if err := s.SetUint64([]byte(keyCurrentTerm), term+1); err != nil {
+					t.Error(err)
+				}
+				if got, err := s.GetUint64([]byte(keyCurrentTerm)); err != nil || got != term+1 {
+					t.Errorf("group %d: term %d, %v, want %d", i, got, err, term+1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if v.commits > 100 {
+		t.Fatalf("%d commits for 250 writes of 50 groups", v.commits)
+	}
+}
+
+var goldenVote = vote{term: 3, voteTerm: 2, candidate: "1-a", bootstrapped: true}
+
+const goldenVoteHex = "0101000000000000000300000000000000020003312d61"
+
+func TestVoteFormat(t *testing.T) {
+	b := goldenVote.encode()
+	if got := hex.EncodeToString(b[:len(b)-4]); got != goldenVoteHex {
+		t.Fatalf("encoded as %s, want %s", got, goldenVoteHex)
+	}
+	for i := range b {
+		bad := bytes.Clone(b)
+		bad[i] ^= 1
+		if _, _, err := decodeVote(voteKey(testGroup), bad); !errors.Is(err, errVote) {
+			t.Fatalf("byte %d changed: %v", i, err)
+		}
+	}
+}
+
+func FuzzDecodeVote(f *testing.F) {
+	f.Add(voteKey(testGroup), goldenVote.encode())
+	f.Fuzz(func(t *testing.T, key, b []byte) {
+		id, v, err := decodeVote(key, b)
+		if err == nil && (!bytes.Equal(v.encode(), b) || !bytes.Equal(voteKey(id), key)) {
+			t.Fatalf("%x %x decodes as %v %+v", key, b, id, v)
+		}
+	})
+}
+
+func TestCheckpointStateFormat(t *testing.T) {
+	s := checkpointState{configIndex: 9, config: bootstrapConfiguration([]ServerID{"2-b", "1-a"}), machine: []byte("state")}
+	b := s.encode()
+	got, err := decodeState(b)
+	must(t, err)
+	if got.configIndex != 9 || string(got.machine) != "state" || len(got.config.Servers) != 2 || got.config.Servers[0].ID != "1-a" {
+		t.Fatalf("decoded %+v", got)
+	}
+	for n := range stateFixed + 1 {
+		if _, err := decodeState(b[:n]); !errors.Is(err, errState) {
+			t.Fatalf("%d bytes: %v", n, err)
+		}
+	}
+}
+
+func FuzzDecodeState(f *testing.F) {
+	s := checkpointState{configIndex: 9, config: bootstrapConfiguration([]ServerID{"1-a"}), machine: []byte("state")}
+	f.Add(s.encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if s, err := decodeState(b); err == nil && len(s.machine) > len(b) {
+			t.Fatal("more state than bytes")
+		}
+	})
+}
+
+// Points 1 and 3: what the library relies on.
+func TestLogStore(t *testing.T) {
+	s := newServer(t, "1-a", "1-a").start().awaitLead()
+	s.produce(newBatch(t, 1, 1, 200), newBatch(t, 2, 1, 200))
+	store := &s.group.store
+	if _, ok := any(store).(raft.MonotonicLogStore); ok {
+		t.Fatal("it must not be a MonotonicLogStore")
+	}
+	last, err := store.LastIndex()
+	must(t, err)
+	var l raft.Log
+	for _, i := range []uint64{0, last + 1} {
+		if err := store.GetLog(i, &l); err != raft.ErrLogNotFound {
+			t.Fatalf("entry %d: %v, want exactly raft.ErrLogNotFound", i, err)
+		}
+	}
+	must(t, store.GetLog(last, &l))
+	if l.Index != last || l.Type != raft.LogCommand || len(l.Data) < 200 {
+		t.Fatalf("entry %d is %v with %d bytes", last, l.Type, len(l.Data))
+	}
+	must(t, store.GetLog(1, &l))
+	if l.Type != raft.LogConfiguration {
+		t.Fatalf("entry 1 is %v", l.Type)
+	}
+	if err := store.DeleteRange(1, last-1); err == nil {
+		t.Fatal("a prefix was removed")
+	}
+	if err := store.DeleteRange(last, last); err == nil {
+		t.Fatal("a committed entry was removed")
+	}
+
+	must(t, s.group.Checkpoint())
+	list, err := s.group.snapshots.List()
+	must(t, err)
+	if len(list) != 1 || list[0].Index != last || list[0].Term != uint64(s.machine.epoch) || len(list[0].Configuration.Servers) != 1 {
+		t.Fatalf("listed %+v", list)
+	}
+	s.below.Store(last) // entries below the checkpoint are gone
+	if err := store.GetLog(last-1, &l); err != raft.ErrLogNotFound {
+		t.Fatalf("got %v, want exactly raft.ErrLogNotFound", err)
+	}
+	s.below.Store(last + 1) // and that of the checkpoint too: index and term are still known
+	empty := logStore{g: s.group, log: gone{store.log}, tail: tail{cache: &s.node.cache}}
+	l = raft.Log{}
+	must(t, empty.GetLog(last, &l))
+	if l.Index != last || l.Term != uint64(s.machine.epoch) {
+		t.Fatalf("stub %+v", l)
+	}
+}
+
+// gone is a log of which nothing but the checkpoint is left.
+type gone struct{ entryLog }
+
+func (gone) FirstIndex() segment.Index { return 0 }
+
+func TestTailCache(t *testing.T) {
+	c := &tailCache{limit: 10 * 1128}
+	a, b := &tail{cache: c}, &tail{cache: c}
+	entry := func(i segment.Index, frame int) segment.Entry {
+		return segment.Entry{Index: i, Term: 1, Data: make([]byte, 1000, frame)}
+	}
+	for i := segment.Index(1); i <= 8; i++ {
+		a.put([]segment.Entry{entry(i, 1000)})
+	}
+	b.put([]segment.Entry{entry(1, 1000), entry(2, 1000), entry(3, 1000)})
+	if _, ok := a.get(1); ok || c.bytes != 10*1128 {
+		t.Fatalf("over the limit, with %d bytes", c.bytes)
+	}
+	a.truncateAfter(6)
+	if _, ok := a.get(7); ok {
+		t.Fatal("truncated entry is there")
+	}
+	a.put([]segment.Entry{entry(7, 100_000)})
+	e, ok := a.get(7)
+	if !ok || cap(e.Data) > 2000 {
+		t.Fatalf("a small batch keeps a frame of %d bytes", cap(e.Data))
+	}
+	a.put([]segment.Entry{entry(20, 1000)}) // after a while alone
+	if _, ok := a.get(7); ok {
+		t.Fatal("entry before a gap is there")
+	}
+	if e, ok := a.get(20); !ok || e.Index != 20 {
+		t.Fatalf("entry 20: %v", ok)
+	}
+	for i := segment.Index(21); i < 1000; i++ {
+		a.put([]segment.Entry{entry(i, 1000)})
+		if _, ok := a.get(i); !ok || c.bytes > c.limit {
+			t.Fatalf("entry %d: %v, %d bytes", i, ok, c.bytes)
+		}
+	}
+	a.truncateAfter(0)
+	b.truncateAfter(0)
+	if c.bytes != 0 {
+		t.Fatalf("%d bytes in an empty cache", c.bytes)
+	}
+}
+
+// Groups of one voter keep nothing in the cache.
+func TestLoneVoterCachesNothing(t *testing.T) {
+	s := newServer(t, "1-a", "1-a").start().awaitLead()
+	s.produce(newBatch(t, 1, 1, 200))
+	if s.node.cache.bytes != 0 {
+		t.Fatalf("%d bytes cached", s.node.cache.bytes)
+	}
+}
+
+func TestProposalsKeepOrder(t *testing.T) {
+	var q proposals
+	var failed []int
+	datas := make([][]byte, 1000)
+	next := 0
+	for i := range datas {
+		datas[i] = []byte{byte(i)}
+		must(t, q.push(proposal{datas[i], func(error) { failed = append(failed, i) }}))
+		if i%3 == 2 { // two are answered for every three pushed
+			for range 2 {
+				if mine, refused := q.committed(datas[next]); !mine || len(refused) > 0 {
+					t.Fatalf("proposal %d: %v, %d refused", next, mine, len(refused))
+				}
+				next++
+			}
+		}
+	}
+	if mine, _ := q.committed([]byte{0}); mine {
+		t.Fatal("a slice that was not proposed was found")
+	}
+	if mine, refused := q.committed(datas[next+2]); !mine || len(refused) != 2 {
+		t.Fatalf("two passed over: %v, %d refused", mine, len(refused))
+	}
+	left := q.shut(ErrNotLeader)
+	if len(left) != len(datas)-next-3 || q.push(proposal{}) != ErrNotLeader {
+		t.Fatalf("%d left, want %d", len(left), len(datas)-next-3)
+	}
+	q.shut(ErrClosed)
+	q.open()
+	if q.push(proposal{}) != ErrClosed {
+		t.Fatal("opened after it was closed for good")
+	}
+}
