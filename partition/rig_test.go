@@ -35,7 +35,7 @@ func openRig(o rigOptions) (*rig, error) {
 	if o.votes == "" {
 		o.votes = o.dir
 	}
-	node, err := replication.OpenNode(replication.NodeOptions{FS: o.fs, Dir: o.votes, Self: "1"})
+	node, err := replication.OpenNode(replication.NodeOptions{Dir: o.votes, Self: "1"})
 	if err != nil {
 		return nil, err
 	}

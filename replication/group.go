@@ -72,12 +72,12 @@ type Group struct {
 	checkpointing sync.Mutex // held while a checkpoint is written; guards stopped
 	stopped       bool
 
-	barrierMu sync.Mutex
-	barrier   chan struct{} // closed when the last barrier was answered; nil: there was none
-	regain    *time.Timer   // a lone voter's next attempt to lead; nil: none
-	closing   bool
-	closed    chan struct{} // closed when Close is done
-	closeErr  error
+	lifeMu   sync.Mutex    // guards what follows; a leaf
+	barrier  chan struct{} // closed when the last barrier was answered; nil: there was none
+	regain   *time.Timer   // a lone voter's next attempt to lead; nil: none
+	closing  bool
+	closed   chan struct{} // closed when Close is done
+	closeErr error
 }
 
 // Leader says who leads as far as this broker knows ("" nobody) and in which term.
@@ -98,7 +98,7 @@ func (g *Group) String() string { return g.options.ID.String() }
 // Close writes a checkpoint, stops Raft and closes the log cleanly. Proposals under way fail. When ctx ends first, closing
 // goes on, and a second call waits for it.
 func (g *Group) Close(ctx context.Context) error {
-	g.barrierMu.Lock()
+	g.lifeMu.Lock()
 	if !g.closing {
 		g.closing = true
 		if g.regain != nil {
@@ -109,7 +109,7 @@ func (g *Group) Close(ctx context.Context) error {
 			g.closeErr = g.shutdown()
 		}()
 	}
-	g.barrierMu.Unlock()
+	g.lifeMu.Unlock()
 	select {
 	case <-g.closed:
 		return g.closeErr
@@ -138,9 +138,9 @@ func (g *Group) shutdown() error {
 // FSM goroutine, and whoever waits for that would wait for ever. Without a majority it does not come through, and the
 // library then answers it.
 func (g *Group) awaitBarrier() {
-	g.barrierMu.Lock()
+	g.lifeMu.Lock()
 	barrier := g.barrier
-	g.barrierMu.Unlock()
+	g.lifeMu.Unlock()
 	if barrier == nil {
 		return
 	}

@@ -185,7 +185,7 @@ func newServer(t testing.TB, id ServerID, voters ...ServerID) *server {
 
 // open starts the server. On an error nothing runs.
 func (s *server) open() error {
-	o := NodeOptions{Dir: s.votes, Self: s.id, FS: s.fs}
+	o := NodeOptions{Dir: s.votes, Self: s.id}
 	if testing.Verbose() {
 		o.Logger = slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})).With("server", s.id)
 	}

@@ -83,8 +83,8 @@ func (g *Group) announce(term segment.Term) {
 
 // startBarrier announces the leadership when the barrier comes back. Close waits for the goroutine (awaitBarrier).
 func (g *Group) startBarrier(term segment.Term) {
-	g.barrierMu.Lock()
-	defer g.barrierMu.Unlock()
+	g.lifeMu.Lock()
+	defer g.lifeMu.Unlock()
 	if g.closing {
 		return
 	}
@@ -146,8 +146,8 @@ func (g *Group) storeFailed(logs []*raft.Log, err error) {
 	if forGood || g.lone == nil || !g.members.newest.Load().lone {
 		return
 	}
-	g.barrierMu.Lock()
-	defer g.barrierMu.Unlock()
+	g.lifeMu.Lock()
+	defer g.lifeMu.Unlock()
 	if !g.closing {
 		g.regain = time.AfterFunc(regainAfter, g.lone.callElection)
 	}

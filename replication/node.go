@@ -11,13 +11,11 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/quirelog/quire/segment"
-	"github.com/quirelog/quire/segment/vfs"
 )
 
 // NodeOptions say what all groups of one broker share.
 type NodeOptions struct {
-	FS     vfs.FS // nil: the operating system; of the logs, votes.db is always the operating system's
-	Dir    string // votes.db lies here
+	Dir    string // votes.db lies here, on the operating system's files: bbolt maps it
 	Self   ServerID
 	Logger *slog.Logger // nil: discards
 	// TailCacheBytes bounds the entries kept in memory for followers, over all groups; 0: 64 MiB. Groups of one voter keep none.
