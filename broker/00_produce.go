@@ -81,13 +81,11 @@ func (p *produce) start(ctx context.Context, req *kmsg.ProduceRequest) {
 	}
 }
 
-// checkRequest finds what is wrong for all partitions alike.
+// checkRequest finds what is wrong for all partitions alike. A transactional id alone is not: as in Kafka it is the batches
+// that are transactional or not.
 func (p *produce) checkRequest(req *kmsg.ProduceRequest) error {
-	switch {
-	case req.Acks < -1 || req.Acks > 1:
+	if req.Acks < -1 || req.Acks > 1 {
 		return fmt.Errorf("%w: it is %d", errInvalidAcks, req.Acks)
-	case req.TransactionID != nil:
-		return fmt.Errorf("%w: transactional id '%s'", errTransactional, *req.TransactionID)
 	}
 	return nil
 }
@@ -109,38 +107,41 @@ func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceReques
 			return nil, nil, fmt.Errorf("%w: %d in sync, %d wanted", errTooFewReplicas, in, topic.config.MinInsyncReplicas)
 		}
 	}
-	h, err := checkBatch(part.Records, p.version, topic.config.MaxMessageBytes)
+	only, h, err := checkBatch(part.Records, p.version, topic.config.MaxMessageBytes)
 	if err != nil {
 		return nil, nil, err
 	}
-	pending, err := replica.Append(ctx, part.Records, h, partition.Acks(p.acks))
+	pending, err := replica.Append(ctx, only, h, partition.Acks(p.acks))
 	return replica, pending, err
 }
 
-// checkBatch checks that data is exactly one well-formed batch that a client may write, in Kafka's order: what the
-// batch's frame says, size, checksum and counts, then what the attributes ask for.
-func checkBatch(data []byte, version int16, maxBytes int32) (batch.Header, error) {
+// checkBatch returns the one well-formed batch that data is, if a client may write it. It checks in Kafka's order: what the
+// batch's frame says, size, checksum and counts, then what the attributes ask for. What follows the batch and is less
+// than another one is dropped, as Kafka does.
+func checkBatch(data []byte, version int16, maxBytes int32) (only []byte, h batch.Header, err error) {
 	size, err := checkBatchFrame(data, version)
-	switch {
-	case err != nil:
-		return batch.Header{}, err
-	case size > int(maxBytes):
-		return batch.Header{}, fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, size, maxBytes)
+	if err != nil {
+		return nil, h, err
 	}
-	h, err := batch.Validate(data[:size])
+	if err := checkNoBatch(data[size:]); err != nil {
+		return nil, h, err
+	}
+	if size > int(maxBytes) {
+		return nil, h, fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, size, maxBytes)
+	}
+	only = data[:size:size]
+	if h, err = batch.Validate(only); err != nil {
+		return nil, h, err
+	}
 	switch {
-	case err != nil:
-		return h, err
-	case size < len(data):
-		return h, fmt.Errorf("%w: exactly one record batch per partition is allowed", errInvalidRecord)
 	case h.BaseOffset != 0:
-		return h, fmt.Errorf("%w: the base offset is %d, it should be 0", errInvalidRecord, h.BaseOffset)
+		err = fmt.Errorf("%w: the base offset is %d, it should be 0", errInvalidRecord, h.BaseOffset)
 	case h.Transactional():
-		return h, errTransactional
+		err = errTransactional
 	case h.Compression() == batch.Zstd && version < 7:
-		return h, fmt.Errorf("%w: zstd needs produce version 7", errCompression)
+		err = fmt.Errorf("%w: zstd needs produce version 7", errCompression)
 	}
-	return h, nil
+	return only, h, err
 }
 
 // Positions in every message format: the length, and the magic byte behind it.
@@ -149,28 +150,55 @@ const (
 	batchMagicAt  = 16
 	// minMessageLength is the least that any message format has behind its length field.
 	minMessageLength = 14
+	// maxMagic is the newest message format.
+	maxMagic = 2
 )
 
-// checkBatchFrame returns the size of the first batch in data, header included. Where real Kafka sees no batch at all
-// (nothing, or a length that reaches beyond the end) it says INVALID_RECORD, and so does this.
-func checkBatchFrame(data []byte, version int16) (int, error) {
+// batchSize returns the size of the batch that data begins with, header included; 0 where data is no whole batch, and an
+// error where what is there cannot begin one.
+func batchSize(data []byte) (int, error) {
 	if len(data) < batch.LogOverhead {
-		return 0, fmt.Errorf("%w: at least one record batch per partition is needed", errInvalidRecord)
+		return 0, nil
 	}
 	length := int(int32(binary.BigEndian.Uint32(data[batchLengthAt:])))
 	switch {
 	case length < minMessageLength:
 		return 0, fmt.Errorf("%w: length field is %d, at least %d is needed", batch.ErrCorrupt, length, minMessageLength)
+	case len(data) <= batchMagicAt:
+		return 0, nil
+	case data[batchMagicAt] > maxMagic:
+		return 0, fmt.Errorf("%w: message format %d", batch.ErrCorrupt, data[batchMagicAt])
 	case length > len(data)-batch.LogOverhead:
-		return 0, fmt.Errorf("%w: length field is %d, but only %d bytes follow", errInvalidRecord, length, len(data)-batch.LogOverhead)
-	}
-	if magic := data[batchMagicAt]; magic < 2 {
-		if version < 3 {
-			return 0, fmt.Errorf("%w: message format %d, only 2 is stored", batch.ErrUnsupportedFormat, magic)
-		}
-		return 0, fmt.Errorf("%w: message format %d, only 2 is allowed from produce version 3 on", errInvalidRecord, magic)
+		return 0, nil
 	}
 	return length + batch.LogOverhead, nil
+}
+
+// checkBatchFrame returns the size of the first batch in data. Where real Kafka sees no batch at all (nothing, or a length
+// that reaches beyond the end) it says INVALID_RECORD, and so does this.
+func checkBatchFrame(data []byte, version int16) (int, error) {
+	size, err := batchSize(data)
+	switch {
+	case err != nil:
+		return 0, err
+	case size == 0:
+		return 0, fmt.Errorf("%w: at least one whole record batch per partition is needed, not its first %d bytes",
+			errInvalidRecord, len(data))
+	case data[batchMagicAt] == maxMagic:
+		return size, nil
+	case version < 3:
+		return 0, fmt.Errorf("%w: message format %d, only 2 is stored", batch.ErrUnsupportedFormat, data[batchMagicAt])
+	}
+	return 0, fmt.Errorf("%w: message format %d, only 2 is allowed from produce version 3 on", errInvalidRecord, data[batchMagicAt])
+}
+
+// checkNoBatch checks that what follows the first batch is not another one.
+func checkNoBatch(rest []byte) error {
+	size, err := batchSize(rest)
+	if err == nil && size > 0 {
+		err = fmt.Errorf("%w: exactly one record batch per partition is allowed", errInvalidRecord)
+	}
+	return err
 }
 
 // finish waits for the appends and fills in their answers.

@@ -126,17 +126,16 @@ func (f *fetch) read(p *fetchPartition, room, taken int) *fetchResult {
 		return f.diverged(p, replica, r)
 	}
 	chunk, marks, err := replica.Read(p.offset, max(min(int(p.maxBytes), room), 0), p.epoch)
-	if err == nil || errors.Is(err, partition.ErrOffsetOutOfRange) {
-		r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
-	}
-	switch {
-	case err != nil:
+	if err != nil {
 		r.fail(err, replica)
-	case taken > 0 && chunk.Len > room:
-		chunk.Close()
-	default:
-		r.chunk = chunk
+		return r
 	}
+	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
+	if taken > 0 && chunk.Len > room {
+		chunk.Close()
+		return r
+	}
+	r.chunk = chunk
 	return r
 }
 
@@ -155,17 +154,17 @@ func (f *fetch) diverged(p *fetchPartition, replica *partition.Partition, r *fet
 		r.fail(err, replica)
 		return r
 	}
-	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
 	epoch, end := replica.EpochEnd(p.fetchedEpoch)
 	if epoch < 0 { // the log knows no epoch that old: the client has to reset
 		r.code = errorCode(partition.ErrOffsetOutOfRange)
 		return r
 	}
+	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
 	r.divergeEpoch, r.divergeEnd = epoch, end
 	return r
 }
 
-// fail sets the error, with the leader where that is what the client needs next.
+// fail sets the error, with the leader where that is what the client needs next. As from Kafka no marks come with an error.
 func (r *fetchResult) fail(err error, replica *partition.Partition) {
 	r.code = errorCode(err)
 	if errors.Is(err, partition.ErrNotLeader) || errors.Is(err, partition.ErrFencedLeaderEpoch) {

@@ -80,6 +80,8 @@ func TestFetchErrors(t *testing.T) {
 		resp := c.fetch(r)
 		if p := resp.Topics[0].Partitions[0]; p.ErrorCode != f.code {
 			t.Errorf("%s: code %d, want %d", f.name, p.ErrorCode, f.code)
+		} else if f.code != 0 && (p.HighWatermark != -1 || p.LastStableOffset != -1 || p.LogStartOffset != -1) {
+			t.Errorf("%s: marks beside an error: %+v", f.name, p)
 		}
 	}
 	// An error beside a partition that has nothing to give ends the wait, too.

@@ -39,6 +39,8 @@ func badBatches(t *testing.T) []badBatch {
 		{"truncated", testBatch(t, 2)[:80], 12, 87},
 		{"a header's part", testBatch(t, 2)[:20], 12, 87},
 		{"two batches", append(testBatch(t, 1), testBatch(t, 1)...), 12, 87},
+		{"zeros behind it", append(testBatch(t, 1), make([]byte, 12)...), 12, 2},
+		{"unknown format behind it", append(testBatch(t, 1), edited(t, set(16, 9))[:17]...), 12, 2},
 		{"oversize", large, 12, 10},
 		{"record count", edited(t, set(60, 3)), 12, 87},
 		{"last offset delta", edited(t, set(26, 5)), 12, 87},
@@ -105,7 +107,7 @@ func TestProduceRefusals(t *testing.T) {
 		{"unknown topic", func(r *kmsg.ProduceRequest) { r.Topics[0].Topic = "none" }, 3},
 		{"unknown partition", func(r *kmsg.ProduceRequest) { r.Topics[0].Partitions[0].Partition = 1 }, 3},
 		{"negative partition", func(r *kmsg.ProduceRequest) { r.Topics[0].Partitions[0].Partition = -1 }, 3},
-		{"transactional id", func(r *kmsg.ProduceRequest) { r.TransactionID = &two }, 53},
+		{"transactional id, plain batch", func(r *kmsg.ProduceRequest) { r.TransactionID = &two }, 0},
 		{"too few replicas", func(r *kmsg.ProduceRequest) { r.Topics[0].Topic = "strict" }, 19},
 		{"too few replicas, acks 1", func(r *kmsg.ProduceRequest) { r.Topics[0].Topic, r.Acks = "strict", 1 }, 0},
 		{"topic id", func(r *kmsg.ProduceRequest) { r.Version, r.Topics[0].TopicID = 13, topic.ID }, 0},
@@ -148,5 +150,22 @@ func TestProduceInOrder(t *testing.T) {
 		if got.ErrorCode != 0 || got.BaseOffset != int64(2*i) {
 			t.Fatalf("request %d: code %d, base offset %d", i, got.ErrorCode, got.BaseOffset)
 		}
+	}
+}
+
+// What follows the batch and is less than another one is dropped, as Kafka does, and not stored.
+func TestTrailingBytesAreDropped(t *testing.T) {
+	b := startBroker(t, testConfig(t.TempDir()))
+	makeTopic(t, b, "t", 1)
+	c := newTestClient(t, b)
+	whole := testBatch(t, 1)
+	for i, rest := range [][]byte{{1}, whole[:11], whole[:14], whole[:17], whole[:len(whole)-1]} {
+		got := c.produce(produceRequest(12, "t", 0, append(testBatch(t, 1), rest...)))
+		if got.ErrorCode != 0 || got.BaseOffset != int64(i) {
+			t.Errorf("%d bytes behind the batch: code %d, offset %d", len(rest), got.ErrorCode, got.BaseOffset)
+		}
+	}
+	if size := b.partitions.Get("t", 0).Size(); size != int64(5*len(whole)) {
+		t.Errorf("%d bytes are stored, want %d", size, 5*len(whole))
 	}
 }

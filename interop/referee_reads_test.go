@@ -44,16 +44,16 @@ func endOfEpoch(topic string, partition, current, epoch int32) request {
 }
 
 func readCases() []refereeCase {
-	at := func(offset int64) func(*peer, *kmsg.FetchRequest) {
+	from := func(offset int64) func(*peer, *kmsg.FetchRequest) {
 		return func(_ *peer, r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].FetchOffset = offset }
 	}
 	lp := func(change func(rp *kmsg.ListOffsetsRequestTopicPartition)) request {
 		return listOffsets(func(_ *kmsg.ListOffsetsRequest, rp *kmsg.ListOffsetsRequestTopicPartition) { change(rp) })
 	}
 	return append(sessionCases(),
-		one("fetch from the start", fetch(at(0))),
-		one("fetch past the end", fetch(at(10_000))),
-		one("fetch negative offset", fetch(at(-7))),
+		one("fetch from the start", fetch(from(0))),
+		one("fetch past the end", fetch(from(10_000))),
+		one("fetch negative offset", fetch(from(-7))),
 		one("fetch unknown id", fetch(func(_ *peer, r *kmsg.FetchRequest) { r.Topics[0].TopicID = [16]byte{9} })),
 		one("fetch unknown partition", fetch(func(_ *peer, r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].Partition = 44 })),
 		one("fetch newer leader epoch", fetch(func(_ *peer, r *kmsg.FetchRequest) { r.Topics[0].Partitions[0].CurrentLeaderEpoch = 1 << 20 })),
