@@ -1,7 +1,17 @@
-"""Produces or consumes with kafka-python, speaking the line protocol that ../README.md describes."""
+"""Produces or consumes with kafka-python, 2.0.2 or newest, speaking the line protocol that ../README.md describes."""
 import sys
 
+try:
+    import kafka
+except ImportError:  # 2.0.2 brings a copy of six that Python 3.12 cannot import from
+    import six
+
+    sys.modules["kafka.vendor.six.moves"] = six.moves
+    import kafka
+
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
+
+FEATURES = {"enable_idempotence", "transactional_id"} & KafkaProducer.DEFAULT_CONFIG.keys()
 
 
 def decode(field):
@@ -12,18 +22,25 @@ def encode(value):
     return "-" if value is None else value.hex()
 
 
-def produce(bootstrap, topic, codec, idempotent):
+def produce(bootstrap, topic, codec, idempotent, acks="all"):
+    config = {}
+    if "enable_idempotence" in FEATURES:
+        config["enable_idempotence"] = idempotent == "true"
     producer = KafkaProducer(
         bootstrap_servers=[bootstrap],
         compression_type=None if codec == "none" else codec,
-        enable_idempotence=idempotent == "true",
-        acks="all",
+        acks=acks if acks == "all" else int(acks),
         linger_ms=5,
         batch_size=64 << 10,
-        max_request_size=2 << 20,
+        max_request_size=4 << 20,
+        **config,
     )
     futures = []
     for line in sys.stdin:
+        if line == "\n":
+            report(producer, futures)
+            futures = []
+            continue
         key, value, headers, timestamp = line.rstrip("\n").split("\t")
         pairs = [tuple(h.split("=", 1)) for h in headers.split(";") if h]
         futures.append(
@@ -35,11 +52,16 @@ def produce(bootstrap, topic, codec, idempotent):
                 timestamp_ms=int(timestamp),
             )
         )
+    report(producer, futures)
+    producer.close()
+
+
+def report(producer, futures):
     producer.flush(timeout=60)
     for future in futures:
         meta = future.get(timeout=60)
         print(f"{meta.partition}\t{meta.offset}")
-    producer.close()
+    sys.stdout.flush()
 
 
 def consume(bootstrap, topic):
@@ -60,5 +82,17 @@ def consume(bootstrap, topic):
     consumer.close()
 
 
+def transaction(bootstrap):
+    producer = KafkaProducer(bootstrap_servers=[bootstrap], transactional_id="refused", max_block_ms=10000)
+    try:
+        producer.init_transactions()
+    except Exception as e:  # whatever the client makes of the refusal is the answer
+        print(f"{type(e).__name__} {e}".replace("\n", " "))
+    else:
+        sys.exit("a transactional id was accepted")
+    finally:
+        producer.close(timeout=1)
+
+
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])

@@ -15,6 +15,7 @@ import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
+import org.apache.kafka.common.KafkaException;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.header.Header;
 import org.apache.kafka.common.serialization.ByteArrayDeserializer;
@@ -25,10 +26,10 @@ public final class RoundTrip {
     private static final HexFormat HEX = HexFormat.of();
 
     public static void main(String[] args) throws Exception {
-        if (args[0].equals("produce")) {
-            produce(args[1], args[2], args[3], args[4]);
-        } else {
-            consume(args[1], args[2]);
+        switch (args[0]) {
+            case "produce" -> produce(args[1], args[2], args[3], args[4], args.length > 5 ? args[5] : "all");
+            case "consume" -> consume(args[1], args[2]);
+            default -> transaction(args[1]);
         }
     }
 
@@ -40,15 +41,16 @@ public final class RoundTrip {
         return value == null ? "-" : HEX.formatHex(value);
     }
 
-    private static void produce(String bootstrap, String topic, String codec, String idempotent) throws Exception {
+    private static void produce(String bootstrap, String topic, String codec, String idempotent, String acks)
+            throws Exception {
         Properties p = new Properties();
         p.put("bootstrap.servers", bootstrap);
         p.put("compression.type", codec);
         p.put("enable.idempotence", idempotent);
-        p.put("acks", "all");
+        p.put("acks", acks);
         p.put("linger.ms", "5");
         p.put("batch.size", "65536");
-        p.put("max.request.size", "2097152");
+        p.put("max.request.size", "4194304");
         p.put("max.in.flight.requests.per.connection", idempotent.equals("true") ? "5" : "1");
         List<Future<RecordMetadata>> futures = new ArrayList<>();
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
@@ -56,6 +58,10 @@ public final class RoundTrip {
         try (KafkaProducer<byte[], byte[]> producer =
                 new KafkaProducer<>(p, new ByteArraySerializer(), new ByteArraySerializer())) {
             for (String line = in.readLine(); line != null; line = in.readLine()) {
+                if (line.isEmpty()) {
+                    report(producer, futures, out);
+                    continue;
+                }
                 String[] f = line.split("\t", -1);
                 ProducerRecord<byte[], byte[]> r =
                         new ProducerRecord<>(topic, null, Long.parseLong(f[3]), decode(f[0]), decode(f[1]));
@@ -67,13 +73,35 @@ public final class RoundTrip {
                 }
                 futures.add(producer.send(r));
             }
-            producer.flush();
-            for (Future<RecordMetadata> future : futures) {
-                RecordMetadata m = future.get();
-                out.println(m.partition() + "\t" + m.offset());
-            }
+            report(producer, futures, out);
         }
+    }
+
+    /** Waits for all that was sent and prints where it went. */
+    private static void report(KafkaProducer<byte[], byte[]> producer, List<Future<RecordMetadata>> futures, PrintWriter out)
+            throws Exception {
+        producer.flush();
+        for (Future<RecordMetadata> future : futures) {
+            RecordMetadata m = future.get();
+            out.println(m.partition() + "\t" + m.offset());
+        }
+        futures.clear();
         out.flush();
+    }
+
+    private static void transaction(String bootstrap) throws Exception {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", bootstrap);
+        p.put("transactional.id", "refused");
+        p.put("max.block.ms", "10000");
+        try (KafkaProducer<byte[], byte[]> producer =
+                new KafkaProducer<>(p, new ByteArraySerializer(), new ByteArraySerializer())) {
+            producer.initTransactions();
+        } catch (KafkaException e) {
+            System.out.println(e.toString().replace('\n', ' '));
+            return;
+        }
+        throw new IllegalStateException("a transactional id was accepted");
     }
 
     private static void consume(String bootstrap, String topic) throws Exception {
