@@ -200,9 +200,13 @@ func newSegment(base Offset, baseIndex Index, created time.Time) *segment {
 func (l *Log) store(p *plan) error {
 	err := l.writePlan(p)
 	if err == nil {
-		return l.syncPlan(p)
+		err = l.syncPlan(p)
 	}
-	if errors.Is(err, ErrFailed) {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, ErrFailed):
+		l.hide(p)
 		return err
 	}
 	if undo := l.undo(p); undo != nil {
@@ -296,6 +300,23 @@ func (l *Log) undo(p *plan) error {
 		return nil
 	}
 	return l.cutSide(l.sideSize)
+}
+
+// hide takes what the plan wrote out of the page cache after a failed sync, as far as that goes: the kernel may have dropped the
+// pages' dirt and show them still, so that a restarted process would take for durable, and answer for, what no disk holds.
+func (l *Log) hide(p *plan) {
+	for i := len(p.runs) - 1; i >= 0; i-- {
+		r := &p.runs[i]
+		switch {
+		case r.fresh && r.seg.file != nil:
+			_ = r.seg.file.Truncate(0)
+		case !r.fresh && r.from < r.to:
+			_ = r.seg.file.Truncate(r.start)
+		}
+	}
+	if len(p.side) > 0 {
+		_ = l.withFile(path.Join(l.dir, sideName), os.O_RDWR, func(f *sharedFile) error { return f.Truncate(l.sideSize) })
+	}
 }
 
 // cutSide cuts the side file, durably.

@@ -220,9 +220,12 @@ func (l *Log) writable() error {
 }
 
 // fail makes the log refuse writes from now on: the kernel may have dropped pages that it could not write, and what is on
-// disk is known again only after a recovery. The caller holds l.write.
+// disk is known again only after a recovery. Whoever owns the flusher is told. The caller holds l.write.
 func (l *Log) fail(err error) error {
 	l.failed = err
+	if l.flusher != nil {
+		l.flusher.Failed(fmt.Errorf("log %s: %w", l.dir, err))
+	}
 	return fmt.Errorf("%w: %w", ErrFailed, err)
 }
 

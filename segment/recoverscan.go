@@ -232,12 +232,33 @@ func (r *recovery) settleScanned() error {
 			return err
 		}
 	}
+	if r.clean {
+		return nil
+	}
+	if err := r.settleNames(); err != nil {
+		return err
+	}
 	a := l.active()
 	if r.read == 0 {
 		return nil
 	}
 	if err := l.syncAppend(a.file); err != nil {
 		return fmt.Errorf("segment %d: sync: %w", a.base, err)
+	}
+	return nil
+}
+
+// settleNames makes durable what lies past the mark outside of segment files: a process that was killed may have written a
+// side record, or made a segment file, and not come to sync it. Batches will be answered for that need both.
+func (r *recovery) settleNames() error {
+	l := r.l
+	if l.sideSize > r.mark.side {
+		if err := l.syncPath(path.Join(l.dir, sideName)); err != nil {
+			return fmt.Errorf("side file: sync: %w", err)
+		}
+	}
+	if l.active().base > r.mark.base || r.mark.side == 0 {
+		return l.fs.SyncDir(l.dir)
 	}
 	return nil
 }

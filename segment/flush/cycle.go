@@ -1,6 +1,7 @@
 package flush
 
 import (
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -120,12 +121,23 @@ func (fl *Flusher) cycle() error {
 func (fl *Flusher) sync(whole bool) error {
 	if whole {
 		if err := fl.syncer.SyncFS(); err != nil {
+			for _, f := range fl.cur {
+				_ = f.Sync() // each one finds out whether it lost pages, and stops showing them (vfs)
+			}
 			return fmt.Errorf("flush %s: %w", fl.o.Dir, err)
 		}
 		return nil
 	}
 	fl.pool.sync(fl.cur, fl.o.Threads)
 	return nil
+}
+
+// Failed tells OnFailure of a failure that a log cannot recover from and the flusher has not seen: of a write that could not be
+// undone. The caller may hold its own locks.
+func (fl *Flusher) Failed(err error) {
+	if !errors.Is(err, ErrClosed) {
+		fl.tell(err)
+	}
 }
 
 // tell calls OnFailure with the first failure there is.

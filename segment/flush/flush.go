@@ -37,8 +37,9 @@ type Options struct {
 	Interval time.Duration // of mode Interval; 0: 1 s
 	Threads  int           // files synced side by side, by their callers or in a cycle; 0: 16
 	SyncFSAt int           // dirty files from which a cycle is one syncfs; 0: 4, see BenchmarkCycle
-	// OnFailure is told the first sync error, once. The files involved are lost to writing (the kernel may have dropped
-	// their dirty pages): a broker ends its process here. It must not call the flusher.
+	// OnFailure is told the first sync error, or the first call of Failed, once. The files involved are lost to writing (the
+	// kernel may have dropped their dirty pages): a broker ends its process here. It must neither block nor call the flusher or
+	// a log.
 	OnFailure func(error)
 	// Observe is told how long each cycle, or sync of a single file, took and how many files it covered. It may be called
 	// concurrently. nil: nobody.

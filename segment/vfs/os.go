@@ -120,7 +120,9 @@ var rawCalls = sync.Pool{New: func() any {
 func (c *rawCall) do(fd uintptr) {
 	switch c.kind {
 	case callSync:
-		c.err = fdatasync(int(fd))
+		if c.err = fdatasync(int(fd)); c.err != nil {
+			dropCache(int(fd)) // what is read from now on, by the next process too, is what the disk has
+		}
 	case callWrite:
 		c.n, c.err = writeVec(sysVec{fd: int(fd)}, c.bufs, c.off)
 	}

@@ -18,6 +18,10 @@ func fdatasync(fd int) error {
 	}
 }
 
+// dropCache takes a file's clean pages out of the page cache. After a failed sync the kernel has marked those that it could
+// not write clean, and would show them to readers as if they were on disk.
+func dropCache(fd int) { _ = unix.Fadvise(fd, 0, 0, unix.FADV_DONTNEED) }
+
 const haveSyncFS = true
 
 func syncFS(d *os.File) error {
