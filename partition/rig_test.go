@@ -26,6 +26,8 @@ type rigOptions struct {
 	votes string // "": dir
 	mode  flush.Mode
 	now   func() time.Time
+
+	failed func(error) // told when a disk failure must end the process
 }
 
 func openRig(o rigOptions) (*rig, error) {
@@ -39,7 +41,7 @@ func openRig(o rigOptions) (*rig, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rig{node: node, flusher: flush.New(flush.Options{FS: o.fs, Dir: o.dir, Mode: o.mode})}
+	r := &rig{node: node, flusher: flush.New(flush.Options{FS: o.fs, Dir: o.dir, Mode: o.mode, OnFailure: o.failed})}
 	r.Manager, err = NewManager(Options{FS: o.fs, Dir: o.dir, Node: node, Flusher: r.flusher, MinFree: 1, Now: o.now})
 	if err != nil {
 		return nil, errors.Join(err, r.flusher.Close(context.Background()), node.Close())
