@@ -51,6 +51,21 @@ func (e *LockedError) Hint() string {
 	return "give this broker a --data-dir of its own"
 }
 
+// NodeIDError says that the data directory is another broker's.
+type NodeIDError struct {
+	Dir              string
+	Node, Configured int32
+}
+
+func (e *NodeIDError) Error() string {
+	return fmt.Sprintf("data directory %s belongs to node %d, but node-id is %d", e.Dir, e.Node, e.Configured)
+}
+
+// Hint is what to do next.
+func (e *NodeIDError) Hint() string {
+	return fmt.Sprintf("start it with --node-id %d, or give this broker a --data-dir of its own", e.Node)
+}
+
 // lockDir makes dir if need be and locks it until the file is closed: the kernel lets go when the process ends, however it ends.
 func lockDir(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, dataDirPerm); err != nil {
@@ -111,7 +126,7 @@ func openMeta(dir string, nodeID int32) (dirMeta, error) {
 	case m.Format < 1 || m.ClusterID == "":
 		return m, fmt.Errorf("%s is damaged: it has no format or no cluster id", path)
 	case m.NodeID != nodeID:
-		return m, fmt.Errorf("data directory %s belongs to node %d, but node-id is %d", dir, m.NodeID, nodeID)
+		return m, &NodeIDError{Dir: dir, Node: m.NodeID, Configured: nodeID}
 	}
 	return m, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -70,6 +71,12 @@ func (c *cli) unreachable(err error) error {
 	if errors.Is(err, context.DeadlineExceeded) {
 		cause = fmt.Sprintf("no answer within %s", connectTimeout)
 	}
+	if strings.Contains(err.Error(), "invalid large response size") { // kgo's text; there is no type
+		cause = "what listens there does not speak Kafka"
+		if strings.Contains(err.Error(), "HTTP") {
+			cause += " but HTTP"
+		}
+	}
 	_, notKafka := errors.AsType[*kgo.ErrFirstReadEOF](err)
 	if notKafka || errors.Is(err, io.EOF) {
 		cause = "the connection was closed: not a Kafka listener, or one that wants TLS"
@@ -121,6 +128,9 @@ func (c *cli) topicDetails(ctx context.Context, adm *kadm.Client, names ...strin
 	return md.Topics, nil
 }
 
+// unknownKey is in Kafka's own text, which our broker keeps.
+var unknownKey = regexp.MustCompile(`[Uu]nknown topic config name: (\S+)`)
+
 // topicError names the topic and adds what to run next.
 func (c *cli) topicError(name string, err error, message string) error {
 	hint := ""
@@ -132,8 +142,20 @@ func (c *cli) topicError(name string, err error, message string) error {
 	case errors.Is(err, kerr.InvalidTopicException):
 		message = "a topic name is 1 to 249 letters, digits, dots, underscores and dashes"
 		hint = c.command("topic create --help")
+	case errors.Is(err, kerr.UnknownTopicID):
+		hint, message = c.command("topic list"), "it was deleted meanwhile"
+	case errors.Is(err, kerr.MessageTooLarge):
+		hint = c.command("topic config " + name + " -c max.message.bytes=16MiB")
+		message = "a record is larger than its max.message.bytes"
 	case errors.Is(err, kerr.InvalidConfig):
 		hint = c.command("topic create --help")
+		if unknown := unknownKey.FindStringSubmatch(message); unknown != nil {
+			if near := nearest(unknown[1], topicKeys()); near != "" {
+				hint = fmt.Sprintf("did you mean %s? all keys: %s", near, hint)
+			}
+		}
+	case errors.Is(err, kerr.InvalidPartitions):
+		hint = c.command("topic create " + name + " -p 6")
 	case errors.Is(err, kerr.InvalidReplicationFactor):
 		hint = c.command("cluster info")
 	}

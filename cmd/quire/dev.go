@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -22,26 +21,31 @@ func (c *cli) devCommand() *cobra.Command {
 		Args: wantArgs(0, 0, "no arguments"),
 	}
 	given := configFlags(cmd.Flags(), "data-dir")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.dev(cmd.Context(), given()) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.dev(cmd.Context(), given(), typed(cmd.Flags())) }
 	return cmd
 }
 
-func (c *cli) dev(ctx context.Context, flags map[string]string) (err error) {
-	dir, err := os.MkdirTemp("", "quire-dev-")
-	if err != nil {
-		return fmt.Errorf("make a throw-away directory: %w", err)
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	flags["data-dir"] = dir
-	cfg, err := c.loadConfig(config.Source{Env: c.env, Flags: flags})
+// dev runs a broker whose directory goes with it, unless the process is killed.
+func (c *cli) dev(ctx context.Context, given map[string]string, typed []string) error {
+	cfg, err := c.loadConfig(config.Source{Env: c.env, Flags: given})
 	if err != nil {
 		return err
 	}
-	return c.serve(ctx, cfg, "dev", func(b *broker.Broker) {
-		fmt.Fprintf(c.err, "%s is removed on exit\n\nIn a second terminal:\n", dir)
-		for _, line := range c.firstCommands(dialable(b.Addr())) {
-			fmt.Fprintln(c.out, line)
-		}
+	dir, err := os.MkdirTemp("", "quire-dev-")
+	if err != nil {
+		return withHint(fmt.Errorf("make a throw-away directory: %w", err), "name a directory that can be written: TMPDIR=. %s dev",
+			shellQuote(c.self))
+	}
+	cfg.DataDir = dir
+	return c.serve(ctx, cfg, running{
+		command: "dev", flags: typed,
+		leave: func() error { return os.RemoveAll(dir) },
+		ready: func(b *broker.Broker) {
+			fmt.Fprintf(c.err, "%s is removed on exit\n\nIn a second terminal:\n", dir)
+			for _, line := range c.firstCommands(dialable(b.Addr())) {
+				fmt.Fprintln(c.out, line)
+			}
+		},
 	})
 }
 

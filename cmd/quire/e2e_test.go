@@ -303,7 +303,7 @@ func TestConsumeFollowsUntilInterrupted(t *testing.T) {
 	interrupt()
 	select {
 	case got := <-code:
-		if got != exitInterrupted || errs.String() != "at the end, waiting; Ctrl-C stops\n" {
+		if got != exitInterrupted || errs.String() != "at the end, waiting; Ctrl-C stops\n\n" {
 			t.Errorf("exit %d: %s", got, errs.String())
 		}
 	case <-time.After(deadline):

@@ -26,7 +26,7 @@ const (
 // failure is an error together with what the user can do about it.
 type failure struct {
 	err  error
-	hint string // the command to run next, quire for this binary; "": none
+	hint string // the command to run next, quire for this binary, after words and a colon at most; "": none
 	code int    // 0: follows from err
 }
 
@@ -44,6 +44,9 @@ func withHint(err error, hint string, args ...any) error {
 // errInterrupted ends a command that Ctrl-C stopped. Nothing is printed: the user knows.
 var errInterrupted = &failure{err: errors.New("interrupted"), code: exitInterrupted}
 
+// errInterruptedTold is errInterrupted of a command that has ended its line at the terminal.
+var errInterruptedTold = &failure{err: errors.New("interrupted"), code: exitInterrupted}
+
 // errUnhealthy ends `cluster health` after it has printed what is wrong.
 var errUnhealthy = &failure{err: errors.New("unhealthy"), code: exitUnhealthy}
 
@@ -51,14 +54,17 @@ var errUnhealthy = &failure{err: errors.New("unhealthy"), code: exitUnhealthy}
 func (c *cli) report(err error) int {
 	code, hint := exitCode(err), ""
 	if code == exitInterrupted || errors.Is(err, errUnhealthy) {
+		if code == exitInterrupted && c.errTTY && !errors.Is(err, errInterruptedTold) {
+			fmt.Fprintln(c.err) // the prompt must not follow the ^C
+		}
 		return code
 	}
 	if f, ok := errors.AsType[*failure](err); ok {
 		hint = f.hint
 	}
 	fmt.Fprintf(c.err, "%s %s\n", c.paint("31;1", "error:"), oneLine(err.Error()))
-	if args, ours := strings.CutPrefix(hint, "quire "); ours {
-		hint = shellQuote(c.self) + " " + args
+	if text, args, ours := strings.Cut(hint, "quire "); ours && (text == "" || strings.HasSuffix(text, ": ")) {
+		hint = text + shellQuote(c.self) + " " + args
 	}
 	if hint != "" {
 		fmt.Fprintf(c.err, "%s %s\n", c.paint("36;1", "hint:"), hint)

@@ -58,9 +58,19 @@ func TestUsageErrors(t *testing.T) {
 		"topic list x": "error: quire topic list takes no arguments; not understood: x\nhint: quire topic list --help\n",
 		"produce a b": "error: quire produce takes one TOPIC (or %t in the format); not understood: b\n" +
 			"hint: quire produce --help\n",
-		"topic create --bad": "error: quire topic create: unknown flag: --bad\nhint: quire topic create --help\n",
-		"consume t -n many": "error: quire consume: invalid argument \"many\" for \"-n, --num\" flag: " +
-			"strconv.ParseInt: parsing \"many\": invalid syntax\nhint: quire consume --help\n",
+		"topic create --bad": "error: quire topic create has no flag --bad\nhint: quire topic create --help\n",
+		"topc list":          "error: quire has no command \"topc\"\nhint: quire topic list\n",
+		"consume t -n many":  "error: quire consume: --num \"many\": want a whole number\nhint: quire consume --help\n",
+		"consume t -p x":     "error: quire consume: --partitions \"x\": want whole numbers, separated by commas\nhint: quire consume --help\n",
+		"produce t --timeout 5": "error: quire produce: --timeout \"5\": want a time with its unit, such as 30s\n" +
+			"hint: quire produce --help\n",
+		"produce t --timeout 2ms": "error: --timeout 2ms: want a second or more, or 0 for never\n",
+		"produce t --ack 1": "error: quire produce has no flag --ack\n" +
+			"hint: did you mean --acks? all flags: quire produce --help\n",
+		"consume t -o 5:3": "error: -o \"5:3\" ends before it starts\nhint: quire consume --help\n",
+		"help topc":        "error: quire has no command \"topc\"\nhint: quire topic\n",
+		"serve --config no.toml": "error: configuration: read configuration: open no.toml: no such file or directory\n" +
+			"hint: quire generate config > no.toml\n",
 		"serve --num-partitions 0": "error: configuration: num.partitions = \"0\" (--num-partitions): must be from 1 to 100000\n" +
 			"hint: quire generate config\n",
 	} {

@@ -89,6 +89,9 @@ func parseOffset(spec string, now time.Time) (offsetRange, error) {
 			to, okTo = parseStop(text[i+1:], parse)
 		}
 		if okFrom && okTo {
+			if from.kind == to.kind && (from.kind == atOffset || from.kind == atTime) && to.n < from.n {
+				return offsetRange{}, fmt.Errorf("%q ends before it starts", spec)
+			}
 			return offsetRange{from, to}, nil
 		}
 	}

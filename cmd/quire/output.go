@@ -35,12 +35,27 @@ func (c *cli) answer(data any, human func(w io.Writer)) error {
 	case "yaml":
 		err = writeYAML(c.out, data)
 	default:
-		human(c.out)
+		w := &failingWriter{w: c.out}
+		human(w)
+		err = w.err
 	}
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
 	return nil
+}
+
+// failingWriter keeps the first error of what was written to it, and writes nothing after it.
+type failingWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (f *failingWriter) Write(p []byte) (int, error) {
+	if f.err == nil {
+		_, f.err = f.w.Write(p)
+	}
+	return len(p), f.err
 }
 
 func writeJSON(w io.Writer, data any, indent string) error {

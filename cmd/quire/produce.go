@@ -4,10 +4,12 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -60,7 +62,7 @@ func (c *cli) produceCommand() *cobra.Command {
 	f.StringVar(&o.acks, "acks", "all", "who has the record when it counts as sent: `all`, 1 (the leader) or 0 (nobody knows)")
 	f.StringVarP(&o.compression, "compression", "z", "snappy", "`codec`: none, gzip, snappy, lz4 or zstd")
 	f.BoolVarP(&o.null, "null", "Z", false, "send empty keys and values as none at all (a tombstone)")
-	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give a record up after this `time` (not where the format has %d)")
+	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give a record up after this `time`; 0: never")
 	completeFlag(cmd, "acks", []string{"all", "1", "0"})
 	completeFlag(cmd, "compression", sortedKeys(codecs))
 	c.clientFlags(cmd)
@@ -84,7 +86,10 @@ func (o produceOptions) clientOptions(topic string) ([]kgo.Opt, error) {
 		kgo.DefaultProduceTopic(topic),
 		kgo.RecordPartitioner(kgo.StickyKeyPartitioner(nil)), // murmur2, as Kafka's own client
 	}
-	if !strings.Contains(o.format, "%d") { // the client counts from the record's timestamp: old ones would fail at once
+	if o.timeout != 0 && o.timeout < time.Second {
+		return nil, usageError("", "--timeout %s: want a second or more, or 0 for never", o.timeout)
+	}
+	if !o.timestamped() {
 		opts = append(opts, kgo.RecordDeliveryTimeout(o.timeout))
 	}
 	if o.partition < -1 {
@@ -104,6 +109,9 @@ func (o produceOptions) clientOptions(topic string) ([]kgo.Opt, error) {
 	}
 	return opts, nil
 }
+
+// timestamped is whether records come with a timestamp of their own.
+func (o produceOptions) timestamped() bool { return strings.Contains(o.format, "%d") }
 
 // parseHeaders takes kcat's NAME=VALUE and rpk's NAME:VALUE; the first of the two signs parts them.
 func parseHeaders(specs []string) ([]kgo.RecordHeader, error) {
@@ -156,7 +164,12 @@ func (c *cli) produce(ctx context.Context, topic string, o produceOptions) error
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()
-	cl, err := c.connect(ctx, append(opts, kgo.WithHooks(&reconnecting{cli: c}))...)
+	limit, err := c.batchLimit(ctx, topic)
+	if err != nil {
+		return err
+	}
+	watch := &reconnecting{cli: c}
+	cl, err := c.connect(ctx, append(opts, kgo.ProducerBatchMaxBytes(limit), kgo.WithHooks(watch), kgo.WithLogger(watch))...)
 	if err != nil {
 		return err
 	}
@@ -164,6 +177,32 @@ func (c *cli) produce(ctx context.Context, topic string, o produceOptions) error
 	if c.inTTY {
 		fmt.Fprintln(c.err, "one record a line, Ctrl-D ends")
 	}
-	s := &sending{cli: c, cl: cl, partitions: make(map[topicPartition]int64)}
+	s := &sending{cli: c, cl: cl, watch: watch, timeout: o.timeout, partitions: make(map[topicPartition]int64)}
+	if o.timestamped() {
+		s.deadlines = &deadlines{timeout: o.timeout}
+	}
 	return s.run(ctx, reader, func(r *kgo.Record) { o.complete(r, headers) })
+}
+
+// batchLimit is the largest batch that topic takes, in bytes: the client would refuse larger ones by a limit of its own.
+func (c *cli) batchLimit(ctx context.Context, topic string) (int32, error) {
+	const usual, least, most = 1048588, 1 << 10, 64 << 20 // the client takes no less than 1 KiB
+	limit := int32(usual)
+	err := c.admin(ctx, func(ctx context.Context, adm *kadm.Client) error {
+		if topic == "" {
+			return nil
+		}
+		answers, err := adm.DescribeTopicConfigs(ctx, topic)
+		if err != nil {
+			return nil // no reason not to try
+		}
+		a, _ := answers.On(topic, nil)
+		for _, cfg := range a.Configs {
+			if n, err := strconv.ParseInt(cfg.MaybeValue(), 10, 64); err == nil && cfg.Key == "max.message.bytes" {
+				limit = int32(min(max(n, least), most))
+			}
+		}
+		return nil
+	})
+	return limit, err
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -61,11 +62,14 @@ func (r *reading) run(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return errors.Join(errInterrupted, out.Flush())
 		}
-		if err := fetchError(fetches); err != nil {
+		if err := r.fetchError(fetches); err != nil {
 			return errors.Join(err, out.Flush())
 		}
 		full, err := r.print(out, fetches, limited)
-		if err = errors.Join(err, out.Flush()); err != nil || full {
+		if err == nil { // a failed writer would only say it again
+			err = out.Flush()
+		}
+		if err != nil || full {
 			return err
 		}
 		if r.follows() && len(r.partitions) == 0 && time.Since(looked) >= newPartitionsEvery {
@@ -238,10 +242,13 @@ func (r *reading) announce() {
 }
 
 // fetchError is the first error among fetches that is not the end of the poll's own time.
-func fetchError(fetches kgo.Fetches) error {
+func (r *reading) fetchError(fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		if errors.Is(e.Err, context.DeadlineExceeded) && e.Topic == "" {
 			continue
+		}
+		if errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.UnknownTopicOrPartition) {
+			return r.topicError(e.Topic, kerr.UnknownTopicID, "")
 		}
 		return fmt.Errorf("read topic %s, partition %d: %w", e.Topic, e.Partition, brokerError(e.Err, ""))
 	}

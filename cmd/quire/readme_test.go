@@ -180,8 +180,7 @@ func (p *process) await(t *testing.T, what string, re *regexp.Regexp) {
 	}
 }
 
-// stop does what Ctrl-C at a terminal does, to the whole group, and waits for the end. (Not SIGTERM: make passes that on, and the
-// broker would get a second one.)
+// stop does what Ctrl-C at a terminal does, to the whole group, and waits for the end.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if err := syscall.Kill(-p.cmd.Process.Pid, syscall.SIGINT); err != nil {

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"net"
+	"regexp"
 	"sync"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -14,8 +16,9 @@ import (
 type reconnecting struct {
 	*cli
 	mu   sync.Mutex
-	ever bool // a connection was made
-	down bool // it was said that the broker is gone
+	ever bool   // a connection was made
+	down bool   // it was said that the broker is gone
+	code string // of the refusal that was told last; "": none
 }
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
@@ -33,4 +36,45 @@ func (r *reconnecting) OnBrokerConnect(meta kgo.BrokerMetadata, _ time.Duration,
 		fmt.Fprintf(r.err, "lost %s: %s; trying again\n", at, causeOf(err))
 		r.down = true
 	}
+}
+
+// Level and Log implement kgo.Logger: only its debug messages have why a broker puts records off.
+func (r *reconnecting) Level() kgo.LogLevel { return kgo.LogLevelDebug }
+
+var putOff = regexp.MustCompile(`retrying@[^(]*\(([A-Z_]+)`)
+
+func (r *reconnecting) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
+	if msg != "produced" || len(keyvals) == 0 {
+		return
+	}
+	text, _ := keyvals[len(keyvals)-1].(string)
+	refusal := putOff.FindStringSubmatch(text)
+	if refusal == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.code == refusal[1] {
+		return
+	}
+	r.code = refusal[1]
+	fmt.Fprintf(r.err, "the broker puts records off: %s; trying again\n", r.refusal())
+}
+
+// refusal is code in words. mu must be held.
+func (r *reconnecting) refusal() string {
+	if r.code == kerr.KafkaStorageError.Message {
+		return "its disk is nearly full, or the partition's files are damaged (" + r.code + ")"
+	}
+	return r.code
+}
+
+// why is the last refusal told, for an error; "": there was none.
+func (r *reconnecting) why() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.code == "" {
+		return ""
+	}
+	return ": " + r.refusal()
 }

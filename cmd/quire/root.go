@@ -18,6 +18,7 @@ const helpTemplate = `{{if .HasExample}}Examples:
 
 {{end}}{{.UsageString}}`
 
+// usageTemplate is completed by usageText.
 const usageTemplate = `Usage:
   {{if .HasAvailableSubCommands}}{{.CommandPath}} COMMAND{{else}}{{.UseLine}}{{end}}{{if .HasAvailableSubCommands}}
 
@@ -25,10 +26,10 @@ Commands:{{range .Commands}}{{if .IsAvailableCommand}}
   {{rpad .Name .NamePadding}}  {{.Short}}{{end}}{{end}}{{end}}{{if .HasAvailableLocalFlags}}
 
 Flags:
-{{.LocalFlags.FlagUsagesWrapped 120 | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+{{.LocalFlags.FlagUsagesWrapped helpWidth | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
 
 Flags of all {{.Parent.Name}} commands:
-{{.InheritedFlags.FlagUsagesWrapped 120 | trimTrailingWhitespaces}}{{end}}
+{{.InheritedFlags.FlagUsagesWrapped helpWidth | trimTrailingWhitespaces}}{{end}}
 `
 
 func (c *cli) rootCommand() *cobra.Command {
@@ -47,17 +48,32 @@ func (c *cli) rootCommand() *cobra.Command {
 		RunE:          func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	root.SetHelpTemplate(helpTemplate)
-	root.SetUsageTemplate(usageTemplate)
+	root.SetUsageTemplate(usageText(c.width))
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usageError(cmd.CommandPath()+" --help", "%s: %w", cmd.CommandPath(), err)
-	})
+	root.SetFlagErrorFunc(flagError)
 	cobra.EnableCommandSorting = false
 	root.AddCommand(c.serveCommand(), c.devCommand(), c.topicCommand(), c.produceCommand(), c.consumeCommand(),
 		c.clusterCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
 	return root
+}
+
+// helpCommand is `quire help COMMAND`, for those who have it in their fingers; --help is what the texts name.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "help [COMMAND]", Short: "Show the help of a command", Hidden: true,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			of, rest, err := cmd.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if len(rest) > 0 {
+				return noSuchCommand(of, rest)
+			}
+			return of.Help()
+		},
+	}
 }
 
 // group makes a command that only holds others.
@@ -78,7 +94,7 @@ func noSuchCommand(cmd *cobra.Command, args []string) error {
 	hint := cmd.CommandPath() + " --help"
 	cmd.SuggestionsMinimumDistance = 2
 	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-		hint = cmd.CommandPath() + " " + near[0]
+		hint = strings.Join(append([]string{cmd.CommandPath(), near[0]}, args[1:]...), " ")
 	}
 	return usageError(hint, "%s has no command %q", cmd.CommandPath(), args[0])
 }

@@ -18,7 +18,10 @@ import (
 // callbacks write.
 type sending struct {
 	*cli
-	cl *kgo.Client
+	cl        *kgo.Client
+	watch     *reconnecting
+	timeout   time.Duration // of a record, for texts
+	deadlines *deadlines    // nil: the client times records out itself
 
 	mu         sync.Mutex
 	sent       int64
@@ -26,6 +29,9 @@ type sending struct {
 	failed     int64
 	firstErr   error
 }
+
+// interruptGrace is how long Ctrl-C leaves what was read already to go out: its lines are gone from the input.
+const interruptGrace = 2 * time.Second
 
 type topicPartition struct {
 	topic     string
@@ -45,38 +51,63 @@ func (s *sending) run(ctx context.Context, reader *kgo.RecordReader, complete fu
 				readErr = err
 				return
 			}
-			select {
-			case records <- r:
-			case <-ctx.Done():
+			records <- r // somebody receives, or there is room: see below
+			if ctx.Err() != nil {
 				return
 			}
 		}
 	}()
-	// Ctrl-C must not fail the records that were read already: they go out under a context of their own.
-	sendCtx := context.WithoutCancel(ctx)
-	for n := 0; ; n++ {
+	// Ctrl-C must not fail the records that were read already: they go out under a context that outlives ctx by a grace. (A buffer
+	// that is full without a broker would hold this loop for longer.)
+	sendCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(interruptGrace, cancel) })()
+	read := 0
+	send := func(r *kgo.Record) {
+		read++
+		complete(r)
+		s.cl.Produce(s.deadlines.context(sendCtx, time.Now()), r, s.done)
+	}
+	for {
 		select {
-		case <-ctx.Done():
-			return s.interrupted(ctx)
 		case r, more := <-records:
-			if more {
-				complete(r)
-				s.cl.Produce(sendCtx, r, s.done)
-				continue
+			if !more {
+				return s.finish(ctx, sendCtx, read, readErr)
 			}
-			if ctx.Err() != nil {
-				return s.interrupted(ctx)
+			send(r)
+			continue
+		default:
+		}
+		select { // nothing is read and not sent
+		case <-ctx.Done():
+			return s.finish(ctx, sendCtx, read, nil)
+		case r, more := <-records:
+			if !more {
+				return s.finish(ctx, sendCtx, read, readErr)
 			}
-			return s.finish(ctx, n, readErr)
+			send(r)
 		}
 	}
 }
 
-// interrupted lets what was read already go out: its lines are gone from the input.
-func (s *sending) interrupted(ctx context.Context) error {
-	flushCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
-	defer cancel()
-	return errors.Join(errInterrupted, s.cl.Flush(flushCtx))
+// deadlines hands out contexts that end a timeout after they were asked for: the client itself counts from a record's timestamp,
+// and one that comes with the input may be of any age. Who asks within a second gets the same one.
+type deadlines struct {
+	timeout time.Duration
+	renew   time.Time
+	now     context.Context
+}
+
+func (d *deadlines) context(parent context.Context, now time.Time) context.Context {
+	if d == nil || d.timeout == 0 {
+		return parent
+	}
+	if d.now == nil || !now.Before(d.renew) {
+		ctx, cancel := context.WithTimeout(parent, d.timeout)
+		context.AfterFunc(ctx, cancel)
+		d.now, d.renew = ctx, now.Add(time.Second)
+	}
+	return d.now
 }
 
 // done is the client's callback: a record was acknowledged or has failed for good.
@@ -96,6 +127,13 @@ func (s *sending) done(r *kgo.Record, err error) {
 
 func (s *sending) explain(r *kgo.Record, err error) error {
 	switch {
+	case errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, context.DeadlineExceeded):
+		return &failure{
+			err:  fmt.Errorf("topic %s: no broker took it within %s%s", r.Topic, s.timeout, s.watch.why()),
+			hint: s.command("cluster health"), code: exitUnreachable,
+		}
+	case strings.Contains(err.Error(), "record partitioning choice"): // kgo's text; there is no type
+		return withHint(fmt.Errorf("topic %s has no partition %d", r.Topic, r.Partition), "%s", s.command("topic describe "+r.Topic))
 	case errors.Is(err, kerr.UnknownTopicOrPartition) && r.Partition > 0:
 		return withHint(fmt.Errorf("topic %s has no partition %d", r.Topic, r.Partition), "%s", s.command("topic describe "+r.Topic))
 	case errors.Is(err, kerr.UnknownTopicOrPartition):
@@ -104,28 +142,35 @@ func (s *sending) explain(r *kgo.Record, err error) error {
 	return s.topicError(r.Topic, err, "")
 }
 
-// finish waits for what is under way and sums up.
-func (s *sending) finish(ctx context.Context, read int, readErr error) error {
-	if err := s.cl.Flush(ctx); err != nil {
-		return s.interrupted(ctx)
-	}
+// finish waits for what is under way, until sendCtx ends, and sums up. readErr is why the input ended; nil: ctx did.
+func (s *sending) finish(ctx, sendCtx context.Context, read int, readErr error) error {
+	flushed := s.cl.Flush(sendCtx)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.errTTY {
+		if ctx.Err() != nil {
+			fmt.Fprintln(s.err) // not behind the ^C
+		}
 		fmt.Fprintln(s.err, s.summary())
 	}
-	if s.failed > 0 {
-		f := &failure{err: fmt.Errorf("%d of %s not sent: %w", s.failed, plural(read, "record"), s.firstErr), code: exitFailed}
-		if notAllowed(s.firstErr) {
-			f.code = exitNotAllowed
+	if lost := int64(read) - s.sent; ctx.Err() != nil {
+		if lost > 0 || flushed != nil {
+			fmt.Fprintf(s.err, "%d of %s were not sent, or not known to be\n", lost, plural(read, "record"))
 		}
+		return errInterruptedTold
+	}
+	if s.failed > 0 {
+		f := &failure{err: fmt.Errorf("%d of %s not sent: %w", s.failed, plural(read, "record"), s.firstErr), code: exitCode(s.firstErr)}
 		if cause, ok := errors.AsType[*failure](s.firstErr); ok {
 			f.hint = cause.hint
 		}
 		return f
 	}
 	if !errors.Is(readErr, io.EOF) {
-		return &failure{err: fmt.Errorf("record %d of the input does not match the format: %w", read+1, readErr), code: exitFailed}
+		return &failure{
+			err:  fmt.Errorf("record %d of the input does not match the format: %w", read+1, readErr),
+			hint: "quire produce --help", code: exitFailed,
+		}
 	}
 	return nil
 }

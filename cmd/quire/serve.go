@@ -4,13 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 	"time"
 
 	"github.com/quirelog/quire/broker"
@@ -31,7 +29,7 @@ func (c *cli) serveCommand() *cobra.Command {
 		Short: "Run a broker",
 		Long: "Without any configuration it is a whole single broker with durable storage in ./quire-data. Every key can be set by\n" +
 			"flag, environment (QUIRE_ and the flag's name in capitals, with underscores) or file; the flag wins over the\n" +
-			"environment, that over the file. SIGTERM and Ctrl-C end it cleanly; a second one ends it at once.",
+			"environment, that over the file. SIGTERM and Ctrl-C end it cleanly; another one, a second later, ends it at once.",
 		Example: `  quire serve
   quire serve --data-dir /var/lib/quire --kafka-addr 0.0.0.0:9092 --advertised-addr broker.example:9092
   quire generate config > quire.toml && quire serve --config quire.toml --check`,
@@ -50,7 +48,7 @@ func (c *cli) serveCommand() *cobra.Command {
 			fmt.Fprintln(c.out, "the configuration is valid")
 			return nil
 		}
-		return c.serve(cmd.Context(), cfg, "serve", nil)
+		return c.serve(cmd.Context(), cfg, running{command: "serve", flags: typed(cmd.Flags())})
 	}
 	return cmd
 }
@@ -81,25 +79,39 @@ func configFlags(f *pflag.FlagSet, without ...string) func() map[string]string {
 func (c *cli) loadConfig(s config.Source) (config.Config, error) {
 	cfg, err := config.Load(s)
 	if err != nil {
-		return cfg, usageError("quire generate config", "configuration: %w", err)
+		hint := "quire generate config"
+		if errors.Is(err, fs.ErrNotExist) {
+			hint += " > " + shellQuote(s.File)
+		}
+		return cfg, usageError(hint, "configuration: %w", err)
 	}
 	return cfg, nil
 }
 
-// serve runs a broker until a signal or the end of ctx, and closes it cleanly. A second signal has its usual effect: it ends the
-// process at once. ready, if any, is called when the broker answers requests.
-func (c *cli) serve(ctx context.Context, cfg config.Config, command string, ready func(*broker.Broker)) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+// running is what differs between serve and dev.
+type running struct {
+	command string
+	flags   []string             // as typed, for hints
+	ready   func(*broker.Broker) // called when the broker answers requests; nil: nothing
+	leave   func() error         // called at the end, however it comes about; nil: nothing
+}
+
+// serve runs a broker until a signal or the end of ctx, and closes it cleanly.
+func (c *cli) serve(ctx context.Context, cfg config.Config, r running) (err error) {
+	if r.leave == nil {
+		r.leave = func() error { return nil }
+	}
+	ctx, stop := c.untilSignal(ctx, r.leave)
 	defer stop()
-	context.AfterFunc(ctx, stop)
+	defer func() { err = errors.Join(err, r.leave()) }()
 	log := c.logger()
 	b, err := broker.Start(ctx, cfg, broker.Options{Logger: log, Version: release, OnFatal: c.fatal})
 	if err != nil {
-		return startError(err, command)
+		return startError(err, cfg, r)
 	}
 	c.sayStarted(log, b, cfg)
-	if ready != nil {
-		ready(b)
+	if r.ready != nil {
+		r.ready(b)
 	}
 	<-ctx.Done()
 	log.Info("stopping")
@@ -110,24 +122,6 @@ func (c *cli) serve(ctx context.Context, cfg config.Config, command string, read
 	}
 	log.Info("stopped")
 	return nil
-}
-
-// startError adds what to run instead. The broker's error names the port and who has it.
-func startError(err error, command string) error {
-	err = fmt.Errorf("start the broker: %w", err)
-	if taken, ok := errors.AsType[*broker.PortError](err); ok && taken.Free != "" {
-		return withHint(err, "quire %s --%s %s", command, taken.Key, taken.Free)
-	}
-	if h, ok := errors.AsType[hinter](err); ok {
-		return withHint(err, "%s", h.Hint())
-	}
-	return err
-}
-
-// hinter is an error that knows what to do about it.
-type hinter interface {
-	error
-	Hint() string
 }
 
 // logger writes text for people and JSON for machines.
@@ -143,18 +137,18 @@ func (c *cli) fatal(err error) {
 	c.exit(c.report(&failure{err: fmt.Errorf("the broker cannot go on: %w", err), code: exitFailed}))
 }
 
-// sayStarted is the start-up line.
+// sayStarted says what runs where: one record in a log, a few lines at a terminal.
 func (c *cli) sayStarted(log *slog.Logger, b *broker.Broker, cfg config.Config) {
 	if !c.errTTY {
 		log.Info("started", "version", release, "commit", buildVersion().Commit, "data_dir", cfg.DataDir, "kafka_addr", b.Addr(),
 			"http_addr", b.HTTPAddr(), "durability", durabilityText(cfg))
 		return
 	}
-	admin := "no admin HTTP"
+	admin := "none"
 	if b.HTTPAddr() != "" {
-		admin = "admin HTTP on http://" + b.HTTPAddr()
+		admin = "http://" + b.HTTPAddr()
 	}
-	fmt.Fprintf(c.err, "%s: Kafka on %s, %s, data in %s, durability %s\n",
+	fmt.Fprintf(c.err, "%s\n  Kafka       %s\n  admin HTTP  %s\n  data        %s\n  durability  %s\n",
 		versionLine(), b.Addr(), admin, cfg.DataDir, durabilityText(cfg))
 }
 

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -58,8 +60,10 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	other := []string{"serve", "--data-dir", dir + "2", "--http-addr", "", "--kafka-addr", addr}
-	shell{t: t}.fails(exitFailed, "", other, "port "+port, "is taken", "hint: quire serve --kafka-addr 127.0.0.1:")
+	http := httpAddr.FindStringSubmatch(errs.String())[1]
+	other := []string{"serve", "--data-dir", dir + "2", "--http-addr", http, "--kafka-addr", addr}
+	shell{t: t}.fails(exitFailed, "", other, "port "+port, "is taken",
+		"hint: quire serve --data-dir "+dir+"2 --kafka-addr 127.0.0.1:", " --http-addr 127.0.0.1:")
 
 	if code := stop(); code != exitDone {
 		t.Fatalf("exit %d: %s", code, errs)
@@ -123,9 +127,18 @@ func TestFatalEndsTheProcess(t *testing.T) {
 	}
 }
 
+// ownLoopback is an address where nobody else takes a port that was let go for a moment, on systems that have all of 127.0.0.0/8.
+func ownLoopback() string {
+	if runtime.GOOS != "linux" {
+		return "127.0.0.1"
+	}
+	pid := os.Getpid()
+	return fmt.Sprintf("127.%d.%d.%d", 64+pid>>16&63, pid>>8&255, max(pid&255, 2))
+}
+
 func TestConsumeSaysThatTheBrokerIsGone(t *testing.T) {
 	dir := t.TempDir()
-	_, errs, stop := shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--http-addr", "")
+	_, errs, stop := shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", ownLoopback()+":0", "--http-addr", "")
 	addr := startedAddr(t, errs)
 	shell{t, addr}.ok("first\n", words("produce t")...)
 	out, said, stopConsume := shell{t: t}.start("consume", "t", "-b", addr)

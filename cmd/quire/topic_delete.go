@@ -28,9 +28,7 @@ func (c *cli) topicDeleteCommand() *cobra.Command {
 				return usageError(c.command("topic delete "+strings.Join(names, " ")+" -y"),
 					"refusing to delete %s: there is no terminal to ask at", strings.Join(names, ", "))
 			}
-			return c.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error {
-				return c.deleteTopics(ctx, adm, names, yes, dryRun)
-			})
+			return c.deleteTopics(cmd.Context(), names, yes, dryRun)
 		},
 		ValidArgsFunction: c.completeTopics(-1),
 	}
@@ -51,25 +49,47 @@ func (d deletion) String() string {
 	return fmt.Sprintf("%s (%s, %s)", d.Topic, plural(d.Partitions, "partition"), plural(d.Records, "record"))
 }
 
-func (c *cli) deleteTopics(ctx context.Context, adm *kadm.Client, names []string, yes, dryRun bool) error {
-	topics, err := c.topicDetails(ctx, adm, names...)
+// deleteTopics asks, unless told not to, without a time limit: only what the broker does has one.
+func (c *cli) deleteTopics(ctx context.Context, names []string, yes, dryRun bool) error {
+	var list []deletion
+	err := c.admin(ctx, func(ctx context.Context, adm *kadm.Client) (err error) {
+		list, err = c.deletions(ctx, adm, names)
+		return err
+	})
 	if err != nil {
 		return err
 	}
+	if dryRun {
+		return c.answerDeleted(list)
+	}
+	if !yes {
+		if err := c.confirm(ctx, fmt.Sprintf("delete %s?", joinDeletions(list))); err != nil {
+			return err
+		}
+	}
+	return c.admin(ctx, func(ctx context.Context, adm *kadm.Client) error {
+		return c.deleteListed(ctx, adm, names, list)
+	})
+}
+
+// deletions says what names stand for.
+func (c *cli) deletions(ctx context.Context, adm *kadm.Client, names []string) ([]deletion, error) {
+	topics, err := c.topicDetails(ctx, adm, names...)
+	if err != nil {
+		return nil, err
+	}
 	ends, err := loadEnds(ctx, adm, names...)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	var list []deletion
 	for _, name := range names {
 		list = append(list, deletion{Topic: name, Partitions: len(topics[name].Partitions), Records: ends.records(name)})
 	}
-	if dryRun {
-		return c.answerDeleted(list)
-	}
-	if !yes && !c.confirm(fmt.Sprintf("delete %s?", joinDeletions(list))) {
-		return errors.New("nothing was deleted")
-	}
+	return list, nil
+}
+
+func (c *cli) deleteListed(ctx context.Context, adm *kadm.Client, names []string, list []deletion) error {
 	answers, err := adm.DeleteTopics(ctx, names...)
 	if err != nil {
 		return fmt.Errorf("delete topics: %w", err)
@@ -108,12 +128,29 @@ func joinDeletions(list []deletion) string {
 	return strings.Join(parts, ", ")
 }
 
-// confirm asks at the terminal. Anything but yes is no.
-func (c *cli) confirm(question string) bool {
+// confirm asks at the terminal. Anything but yes is an error. Reading a terminal cannot be interrupted: at Ctrl-C the reading
+// goroutine is left behind in its read, to end with the process.
+func (c *cli) confirm(ctx context.Context, question string) error {
+	ctx, stop := interruptible(ctx)
+	defer stop()
 	fmt.Fprintf(c.err, "%s [y/N] ", question)
-	line, _ := bufio.NewReader(c.in).ReadString('\n') // an end without a line is a no
-	answer := strings.ToLower(strings.TrimSpace(line))
-	return answer == "y" || answer == "yes"
+	lines := make(chan string, 1)
+	go func() {
+		line, _ := bufio.NewReader(c.in).ReadString('\n') // an end without a line is a no
+		lines <- line
+	}()
+	select {
+	case line := <-lines:
+		if !strings.HasSuffix(line, "\n") { // Ctrl-D leaves the cursor behind the question
+			fmt.Fprintln(c.err)
+		}
+		if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
+			return errors.New("nothing was deleted")
+		}
+		return nil
+	case <-ctx.Done():
+		return errInterrupted
+	}
 }
 
 func isAlreadyThere(err error) bool { return errors.Is(err, kerr.TopicAlreadyExists) }
