@@ -49,7 +49,7 @@ func (r *reconnecting) Log(_ kgo.LogLevel, msg string, keyvals ...any) {
 	}
 	text, _ := keyvals[len(keyvals)-1].(string)
 	refusal := putOff.FindStringSubmatch(text)
-	if refusal == nil {
+	if refusal == nil || refusal[1] != kerr.KafkaStorageError.Message { // others pass by themselves
 		return
 	}
 	r.mu.Lock()

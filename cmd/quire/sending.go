@@ -128,9 +128,13 @@ func (s *sending) done(r *kgo.Record, err error) {
 func (s *sending) explain(r *kgo.Record, err error) error {
 	switch {
 	case errors.Is(err, kgo.ErrRecordTimeout) || errors.Is(err, context.DeadlineExceeded):
+		why, hint := s.watch.why(), s.command("cluster health")
+		if why != "" {
+			hint = "make room on the broker's disk, or read its log"
+		}
 		return &failure{
-			err:  fmt.Errorf("topic %s: no broker took it within %s%s", r.Topic, s.timeout, s.watch.why()),
-			hint: s.command("cluster health"), code: exitUnreachable,
+			err:  fmt.Errorf("topic %s: no broker took it within %s%s", r.Topic, s.timeout, why),
+			hint: hint, code: exitUnreachable,
 		}
 	case strings.Contains(err.Error(), "record partitioning choice"): // kgo's text; there is no type
 		return withHint(fmt.Errorf("topic %s has no partition %d", r.Topic, r.Partition), "%s", s.command("topic describe "+r.Topic))
