@@ -238,12 +238,12 @@ type indexExam struct {
 // loadIndex reads the index of the segment.
 func (s *segmentExam) loadIndex() error {
 	name := indexName(s.b.base)
+	durable := s.sealed || s.b.base == s.mark.base && s.mark.entries > 0
 	found := s.examiner.index[s.b.base]
 	delete(s.examiner.index, s.b.base)
 	b, err := s.l.readFile(name, 1<<31)
 	if errors.Is(err, fs.ErrNotExist) || !found {
-		at := s.b.base == s.mark.base && s.mark.entries > 0
-		s.judge(s.sealed || at, name, 0, "the index is missing; the next start makes it anew")
+		s.judge(durable, name, 0, "the index is missing; the next start makes it anew")
 		return nil
 	}
 	if err != nil {
@@ -253,7 +253,7 @@ func (s *segmentExam) loadIndex() error {
 	x := &s.index
 	x.size = int64(len(b))
 	if bad := checkIndexHeader(b, s.b.base, s.b.start); bad != nil {
-		s.judge(s.sealed || s.b.base == s.mark.base, name, 0, "%v", bad)
+		s.judge(durable, name, 0, "%v", bad)
 		return nil
 	}
 	x.loaded, x.n = true, (len(b)-indexHeaderSize)/indexEntrySize

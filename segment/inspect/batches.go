@@ -87,7 +87,9 @@ func (b *Batch) Records(fn func(*batch.Record)) error {
 func (b *Batch) LastSequence() int32 { return b.sequence(b.Header.LastOffsetDelta) }
 
 // Sequence is the sequence number of a record, -1 without a producer.
-func (b *Batch) Sequence(r *batch.Record) int32 { return b.sequence(int32(r.Offset - b.Header.BaseOffset)) }
+func (b *Batch) Sequence(r *batch.Record) int32 {
+	return b.sequence(int32(r.Offset - b.Header.BaseOffset))
+}
 
 // sequence numbers go from the largest of 31 bits on to 0.
 func (b *Batch) sequence(delta int32) int32 {
