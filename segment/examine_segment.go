@@ -238,7 +238,7 @@ type indexExam struct {
 // loadIndex reads the index of the segment.
 func (s *segmentExam) loadIndex() error {
 	name := indexName(s.b.base)
-	durable := s.sealed || s.b.base == s.mark.base && s.mark.entries > 0
+	durable := s.sealed || s.b.base == s.mark.base && (s.mark.entries > 0 || s.out.Clean)
 	found := s.examiner.index[s.b.base]
 	delete(s.examiner.index, s.b.base)
 	b, err := s.l.readFile(name, 1<<31)

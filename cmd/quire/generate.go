@@ -21,7 +21,7 @@ func (c *cli) generateCommand() *cobra.Command {
 				}
 				return nil
 			},
-		})
+		}, c.generateSystemdCommand())
 }
 
 func (c *cli) completionCommand() *cobra.Command {

@@ -43,7 +43,8 @@ func TestCommandTree(t *testing.T) {
 	want := []string{
 		"quire", "quire serve", "quire dev", "quire topic", "quire topic create", "quire topic list", "quire topic describe",
 		"quire topic config", "quire topic add-partitions", "quire topic delete", "quire produce", "quire consume", "quire cluster",
-		"quire cluster info", "quire cluster health", "quire generate", "quire generate config", "quire completion", "quire version",
+		"quire cluster info", "quire cluster health", "quire storage", "quire storage dump", "quire storage verify",
+		"quire generate", "quire generate config", "quire generate systemd", "quire completion", "quire version",
 	}
 	if !slices.Equal(tree, want) {
 		t.Errorf("the tree is\n%s", strings.Join(tree, "\n"))
