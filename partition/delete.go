@@ -33,10 +33,14 @@ func (m *Manager) Delete(ctx context.Context, id ID) error {
 	if m.ByID(id) != p {
 		return nil // somebody else did it meanwhile
 	}
-	m.forget(p)
-	if err := p.close(ctx); err != nil {
+	if err := p.close(ctx); ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		// Its files are still in use, and would be written under the old name, where a topic made again may have its own by
+		// then. The partition stays known, though it serves nothing, for another Delete or Close to wait for.
+		return fmt.Errorf("delete %s: %w", pl.dir(), err)
+	} else if err != nil {
 		m.o.Logger.Warn("partition to be deleted did not close cleanly", "topic", p.topic, "partition", id.Partition, "error", err)
 	}
+	m.forget(p)
 	if err := m.discard(pl, id); err != nil {
 		return fmt.Errorf("delete %s: %w", pl.dir(), err)
 	}
