@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/batch"
 )
 
@@ -113,6 +114,8 @@ func (p *Partition) writable() error {
 		return ErrNotLeader
 	case roleClosed:
 		return ErrClosed
+	case roleFailed:
+		return errFailed
 	}
 	return nil
 }
@@ -188,7 +191,10 @@ func (a *Pending) failed(err error) {
 		return
 	}
 	var wake signalList
-	if errors.Is(err, ErrUnknownOutcome) && p.role.Load() == a.epoch {
+	if errors.Is(err, segment.ErrFailed) {
+		p.setRole(roleFailed)
+		wake = p.window.refuse(errFailed)
+	} else if errors.Is(err, ErrUnknownOutcome) && p.role.Load() == a.epoch {
 		p.setRole(roleFollower)
 		wake = p.window.refuse(ErrNotLeader)
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/batch"
+	"github.com/quirelog/quire/segment/vfs/crashfs"
 )
 
 func fenced(t *testing.T, voters ...replication.ServerID) (*Partition, *bytes.Buffer) {
@@ -64,5 +66,39 @@ func TestReadErrors(t *testing.T) {
 		if err := p.readError(7, from); !errors.Is(err, to) {
 			t.Errorf("%v became %v", from, err)
 		}
+	}
+}
+
+// TestFailedLogSaysSo fails a write and its repair: the partition is told as fenced from then on, not as led elsewhere.
+func TestFailedLogSaysSo(t *testing.T) {
+	fs, votes := crashfs.New(), t.TempDir()
+	r := mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes})
+	p := openLeader(t, r, voterSpec("orders", 1, 0))
+	mustAppend(t, p, build(t, 1, 0, 1, "x"))
+	fs.SetHook(func(op crashfs.Op, _ string) error {
+		if op == crashfs.OpWrite || op == crashfs.OpTruncate {
+			return syscall.EIO
+		}
+		return nil
+	})
+	pd, err := appendBatch(p, build(t, 1, 1, 1, "y"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pd.Wait(t.Context()); !errors.Is(err, ErrUnknownOutcome) {
+		t.Fatalf("got %v", err)
+	}
+	fs.SetHook(nil)
+	if _, err := appendBatch(p, build(t, 1, 1, 1, "y")); !errors.Is(err, ErrDamaged) {
+		t.Fatalf("append: %v", err)
+	}
+	if _, err := p.Marks(-1); !errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotLeader) {
+		t.Fatalf("marks: %v", err)
+	}
+	_ = r.close()
+	r = mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes})
+	defer mustClose(t, r)
+	if a := mustAppend(t, openLeader(t, r, voterSpec("orders", 1, 0)), build(t, 1, 1, 1, "y")); a.Base != 1 {
+		t.Fatalf("after a restart: %+v", a)
 	}
 }

@@ -39,6 +39,8 @@ func (p *Partition) leads(e CurrentEpoch) (int32, error) {
 		return 0, ErrClosed
 	case roleDamaged:
 		return 0, ErrDamaged
+	case roleFailed:
+		return 0, errFailed
 	case roleFollower:
 		_, term := p.group.Leader()
 		epoch = int32(term)

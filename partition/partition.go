@@ -5,6 +5,7 @@ package partition
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -67,7 +68,12 @@ const (
 	roleFollower int64 = -1
 	roleClosed   int64 = -2
 	roleDamaged  int64 = -3 // a damaged one of several replicas: the others serve
+	roleFailed   int64 = -4 // the log takes no more writes until it is opened again
 )
+
+// errFailed is what a partition answers whose log has failed for good: not ErrNotLeader, which sends clients looking for a
+// leader.
+var errFailed = fmt.Errorf("%w: %w", ErrDamaged, segment.ErrFailed)
 
 // Partition is this broker's replica of one partition.
 //
@@ -153,9 +159,16 @@ func (p *Partition) Producers() []ProducerState {
 	return p.applied.list(p.now().UnixMilli())
 }
 
-// setRole is called with mu held. What was in flight in another role is no longer judged by. A closed partition stays closed.
+// setRole is called with mu held. What was in flight in another role is no longer judged by. A closed partition stays closed,
+// and one whose log has failed can only be closed.
 func (p *Partition) setRole(role int64) {
-	if p.role.Load() != roleClosed {
+	switch p.role.Load() {
+	case roleClosed:
+	case roleFailed:
+		if role == roleClosed {
+			p.role.Store(role)
+		}
+	default:
 		p.role.Store(role)
 	}
 	clear(p.overlay)
