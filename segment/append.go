@@ -216,6 +216,9 @@ func (l *Log) store(p *plan) error {
 }
 
 func (l *Log) writePlan(p *plan) error {
+	if l.flusher != nil {
+		defer l.flusher.End(l.flusher.Begin())
+	}
 	if len(p.side) > 0 {
 		if err := l.writeSide(p.side); err != nil {
 			return err

@@ -92,7 +92,9 @@ func (fl *Flusher) cycle() error {
 		whole := fl.syncer != nil && len(fl.cur) >= fl.o.SyncFSAt
 		fl.mu.Unlock()
 		began := time.Now()
+		w := fl.Begin()
 		err := fl.sync(whole)
+		fl.End(w)
 		if fl.o.Observe != nil {
 			fl.o.Observe(time.Since(began), len(fl.cur))
 		}

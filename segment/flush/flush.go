@@ -37,7 +37,7 @@ type Options struct {
 	Interval time.Duration // of mode Interval; 0: 1 s
 	Threads  int           // files synced side by side, by their callers or in a cycle; 0: 16
 	SyncFSAt int           // dirty files from which a cycle is one syncfs; 0: 4, see BenchmarkCycle
-	// OnFailure is told the first sync error, or the first call of Failed, once. The files involved are lost to writing (the
+	// OnFailure is told the first sync error, call of Failed or stall (ErrStalled), once. The files involved are lost to writing (the
 	// kernel may have dropped their dirty pages): a broker ends its process here. It must neither block nor call the flusher or
 	// a log.
 	OnFailure func(error)
@@ -52,7 +52,8 @@ const (
 	defaultSyncFSAt = 4
 )
 
-// Flusher is the one flusher of a broker for one file system. Its goroutine runs from New to Close.
+// Flusher is the one flusher of a broker for one file system. Its goroutine runs from New to Close, and beside it one that
+// watches for stalls.
 //
 // What always holds: a call is answered by a sync that began after it, its own or that of a whole cycle. At most one cycle is
 // under way, run by the goroutine; a file waits in next for the one after it, so for one cycle and its own at most.
@@ -65,6 +66,9 @@ type Flusher struct {
 	closed chan struct{} // closed by Close
 	done   chan struct{} // closed when the goroutine has ended
 	pool   workers       // the goroutine's
+
+	stalls  stalls
+	watched chan struct{} // closed when the goroutine that watches for stalls has ended; nil: there is none
 
 	mu      sync.Mutex
 	running bool                  // cycles are under way, or the goroutine has been woken for one
@@ -88,11 +92,18 @@ func New(o Options) *Flusher {
 	if o.Interval <= 0 {
 		o.Interval = defaultInterval
 	}
-	if o.Mode != Interval {
-		return start(o, nil, func() {})
+	var fl *Flusher
+	if o.Mode == Interval {
+		ticker := time.NewTicker(o.Interval)
+		fl = start(o, ticker.C, ticker.Stop)
+	} else {
+		fl = start(o, nil, func() {})
 	}
-	ticker := time.NewTicker(o.Interval)
-	return start(o, ticker.C, ticker.Stop)
+	if o.Mode == Fsync && o.OnFailure != nil {
+		ticker := time.NewTicker(stallTick)
+		fl.startWatch(ticker.C, ticker.Stop)
+	}
+	return fl
 }
 
 // start is New with the clock of mode Interval passed in; stop is called when the goroutine ends.
@@ -198,7 +209,10 @@ func (fl *Flusher) syncOne(f vfs.File) error {
 	if fl.o.Observe != nil {
 		began = time.Now()
 	}
-	if err := f.Sync(); err != nil {
+	w := fl.Begin()
+	err := f.Sync()
+	fl.End(w)
+	if err != nil {
 		return fmt.Errorf("flush: %w", err)
 	}
 	if fl.o.Observe != nil {
@@ -233,6 +247,9 @@ func (fl *Flusher) Close(ctx context.Context) error {
 	fl.mu.Unlock()
 	select {
 	case <-fl.done:
+		if fl.watched != nil {
+			<-fl.watched
+		}
 		fl.mu.Lock()
 		defer fl.mu.Unlock()
 		if fl.lost != nil {
