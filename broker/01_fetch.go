@@ -91,7 +91,7 @@ func (f *fetch) wait(ctx context.Context) {
 			replica.Unwatch(waiter)
 		}
 	}()
-	timer := time.NewTimer(time.Duration(f.req.MaxWaitMillis) * time.Millisecond)
+	timer := time.NewTimer(min(milliseconds(f.req.MaxWaitMillis), maxFetchWait))
 	defer timer.Stop()
 	// What came between the first look and Watch woke nobody: look again before the first wait.
 	for !f.ready() {

@@ -141,12 +141,7 @@ func (c *conn) allowRead(n int, d time.Duration) error {
 
 // request reads one frame, starts what it asks for and queues the rest for the writer.
 func (c *conn) request(ctx context.Context, size int, produce bool) error {
-	if d := time.Duration(size) * time.Second / frameRate; d > time.Second {
-		if err := c.allowRead(4+size, frameGrace+d); err != nil {
-			return err
-		}
-	}
-	f, err := readFrame(ctx, c.br, c.l.budget, size, produce)
+	f, err := readFrame(ctx, source{c.br, c.arrive}, c.l.budget, size, produce)
 	if err != nil {
 		return fmt.Errorf("read frame of %d bytes: %w", size, err)
 	}
@@ -166,6 +161,31 @@ func (c *conn) request(ctx context.Context, size int, produce bool) error {
 	c.inFlight.Add(1)
 	c.queue <- p // the writer takes everything, also after the connection has failed
 	return nil
+}
+
+var errSlow = errors.New("the frame arrives too slowly, and others wait for memory")
+
+// arrive reads p, more of a frame of size bytes. See frameRate and crowdedFrameTime for how long it may take.
+func (c *conn) arrive(p []byte, size int) error {
+	last := time.Now().Add(frameGrace + time.Duration(len(p))*time.Second/frameRate)
+	enough := max(frameRate, size/int(crowdedFrameTime/time.Second)) * int(arrivalStep/time.Second)
+	for {
+		if err := c.allowRead(len(p), min(arrivalStep, time.Until(last))); err != nil {
+			return err
+		}
+		n, err := io.ReadFull(c.br, p)
+		switch {
+		case err == nil:
+			return nil
+		case c.l.draining.Load():
+			return errDraining
+		case !errors.Is(err, os.ErrDeadlineExceeded) || !time.Now().Before(last):
+			return err
+		case n < enough && c.l.budget.crowded():
+			return errSlow
+		}
+		p = p[n:]
+	}
 }
 
 // start decodes a frame and runs the handler's first half.

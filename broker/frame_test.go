@@ -70,7 +70,7 @@ func TestTornFrames(t *testing.T) {
 		}
 		readResponse(t, nc)
 	}
-	for _, size := range []int{readBufferBytes - 100, readBufferBytes, readBufferBytes + 1, eagerFrameBytes - 10, eagerFrameBytes, 3 * eagerFrameBytes} {
+	for _, size := range []int{readBufferBytes - 100, readBufferBytes, readBufferBytes + 1, provenBytes, eagerFrameBytes - 10, eagerFrameBytes, 3 * eagerFrameBytes} {
 		nc.Write(frameOf(produceOf(9, pattern(size)), 3))
 		if records := <-got; !bytes.Equal(records, pattern(size)) {
 			t.Fatalf("size %d: other bytes arrived", size)
@@ -203,7 +203,7 @@ func TestBudgetBoundsRequestsInFlight(t *testing.T) {
 	for range limit / size {
 		<-started
 	}
-	if used := l.budget.used.Load(); used > limit {
+	if used := l.budget.used.Load(); used > limit+limit/provingShare {
 		t.Errorf("%d bytes in flight, the limit is %d", used, limit)
 	}
 	select {
@@ -223,7 +223,8 @@ func TestReadFrameReleasesOnError(t *testing.T) {
 	br := bufio.NewReaderSize(bytes.NewReader(text), readBufferBytes)
 	for _, produce := range []bool{true, false} {
 		br.Reset(bytes.NewReader(text))
-		_, err := readFrame(context.Background(), br, b, 2<<20, produce)
+		src := source{br, func(p []byte, _ int) error { _, err := io.ReadFull(br, p); return err }}
+		_, err := readFrame(context.Background(), src, b, 2<<20, produce)
 		if !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, io.EOF) {
 			t.Errorf("got %v", err)
 		}

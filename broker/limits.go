@@ -18,9 +18,12 @@ const (
 	// the budget before that much of a frame has arrived.
 	readBufferBytes = 16 << 10
 
-	// eagerFrameBytes is the longest frame for which memory is taken before it has arrived. A longer one gets this much
-	// first and the rest once that is full: announcing a large frame costs nothing.
+	// eagerFrameBytes is the longest frame for which memory is taken before more than a read buffer of it has arrived, and
+	// that only while half of the budget is free.
 	eagerFrameBytes = 4 << 20
+
+	// provenBytes is how much of another frame has to arrive before memory is taken for the rest.
+	provenBytes = 64 << 10
 
 	// maxPipelined is how many requests of one connection are under way at once; the connection is not read beyond them.
 	maxPipelined = 128
@@ -33,6 +36,15 @@ const (
 	// frameGrace and frameRate say how long a frame that has begun may take: the grace plus its length at that rate.
 	frameGrace = 30 * time.Second
 	frameRate  = 128 << 10 // bytes a second
+
+	// While others wait for memory, a frame that arrives slower than frameRate, or than its length in crowdedFrameTime, is
+	// given up. It is looked at every arrivalStep.
+	crowdedFrameTime = 10 * time.Second
+	arrivalStep      = time.Second
+
+	// maxFetchWait is the longest that a Fetch waits for records, whatever the client asks for: what its connection has
+	// queued behind it holds memory.
+	maxFetchWait = time.Minute
 
 	// writeTimeout is how long one write to a peer may be stuck.
 	writeTimeout = 30 * time.Second
