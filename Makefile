@@ -4,6 +4,9 @@ BIN := bin/quire
 # A checkout that git does not trust (another user's, in a container) must still build.
 VCS := $(shell git rev-parse HEAD >/dev/null 2>&1 && echo auto || echo false)
 
+# Go finds no commit in a linked worktree, nor in a source tree without .git: COMMIT=... tells it then.
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
+
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
@@ -13,7 +16,7 @@ run: build
 	@exec ./$(BIN) dev
 
 build:
-	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -o $(BIN) ./cmd/quire
+	CGO_ENABLED=0 go build -trimpath -buildvcs=$(VCS) -ldflags '-X main.commit=$(COMMIT)' -o $(BIN) ./cmd/quire
 
 test:
 	@fmt="$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) interop/*.go)"; if [ -n "$$fmt" ]; then echo "not gofmt'ed:"; echo "$$fmt"; exit 1; fi

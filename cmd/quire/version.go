@@ -12,6 +12,9 @@ import (
 // release is the version in CHANGELOG.md that this source is, or is on its way to.
 const release = "0.1.0"
 
+// commit is what `make build` found, for builds in which Go itself finds none (-ldflags "-X main.commit=...").
+var commit string
+
 type versionView struct {
 	Version  string `json:"version"`
 	Commit   string `json:"commit"` // "": built outside a git checkout
@@ -22,7 +25,7 @@ type versionView struct {
 }
 
 func buildVersion() versionView {
-	v := versionView{Version: release, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
+	v := versionView{Version: release, Commit: commit, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
@@ -42,14 +45,14 @@ func buildVersion() versionView {
 
 func versionLine() string {
 	v := buildVersion()
-	commit := "commit unknown"
+	from := "commit unknown"
 	if v.Commit != "" {
-		commit = "commit " + v.Commit[:min(12, len(v.Commit))]
+		from = "commit " + v.Commit[:min(12, len(v.Commit))]
 	}
 	if v.Modified {
-		commit += ", modified"
+		from += ", modified"
 	}
-	return fmt.Sprintf("quire %s (%s) %s %s", v.Version, commit, v.Go, v.Platform)
+	return fmt.Sprintf("quire %s (%s) %s %s", v.Version, from, v.Go, v.Platform)
 }
 
 func (c *cli) versionCommand() *cobra.Command {
