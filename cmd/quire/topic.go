@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"maps"
@@ -37,10 +38,13 @@ type topicSummary struct {
 
 func summarize(t kadm.TopicDetail) topicSummary {
 	return topicSummary{
-		Topic: t.Topic, ID: t.ID.String(), Partitions: len(t.Partitions), Replicas: t.Partitions.NumReplicas(),
+		Topic: t.Topic, ID: idText(t.ID), Partitions: len(t.Partitions), Replicas: t.Partitions.NumReplicas(),
 		Internal: t.IsInternal,
 	}
 }
+
+// idText is a topic's id as Kafka's own tools print it.
+func idText(id kadm.TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
 
 func (c *cli) topicCreateCommand() *cobra.Command {
 	var partitions int32
@@ -91,7 +95,7 @@ func (c *cli) answerCreated(answers kadm.CreateTopicResponses, names []string, i
 			firstErr = c.topicError(name, a.Err, a.ErrMessage)
 		case a.Err == nil:
 			made = append(made, topicSummary{
-				Topic: name, ID: a.ID.String(), Partitions: int(a.NumPartitions), Replicas: int(a.ReplicationFactor),
+				Topic: name, ID: idText(a.ID), Partitions: int(a.NumPartitions), Replicas: int(a.ReplicationFactor),
 			})
 		}
 	}
