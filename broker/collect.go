@@ -19,7 +19,9 @@ var (
 	descDiskTotal = prometheus.NewDesc("quire_storage_disk_total_bytes", "Size of the data directory's file system.", nil, nil)
 	descInFlight  = prometheus.NewDesc("quire_kafka_request_memory_bytes", "Memory that requests under way hold.", nil, nil)
 	descLeading   = prometheus.NewDesc("quire_kafka_leader_partitions", "Partitions that this broker leads.", nil, nil)
-	descBuild     = prometheus.NewDesc("quire_build_info", "Always 1; the label is what counts.", []string{"version"}, nil)
+	descChanges   = prometheus.NewDesc("quire_raft_leadership_changes", "How often this broker began or ceased to lead.",
+		[]string{"topic", "partition"}, nil)
+	descBuild = prometheus.NewDesc("quire_build_info", "Always 1; the label is what counts.", []string{"version"}, nil)
 )
 
 // collectBroker registers what is read from the broker and from the Go runtime.
@@ -48,6 +50,7 @@ func (c brokerCollector) Collect(out chan<- prometheus.Metric) {
 	leading := 0
 	for _, p := range c.b.partitions.All() {
 		n := strconv.Itoa(int(p.ID().Partition))
+		out <- prometheus.MustNewConstMetric(descChanges, prometheus.CounterValue, float64(p.LeadershipChanges()), p.Topic(), n)
 		gauge(descLogBytes, float64(p.Size()), p.Topic(), n)
 		if marks, err := p.Marks(-1); err == nil {
 			leading++

@@ -73,6 +73,7 @@ func (m *machine) Restore(state []byte) error {
 func (m *machine) Leading(leads bool, epoch segment.Term) {
 	p := (*Partition)(m)
 	var wake signalList
+	p.changes.Add(1)
 	p.mu.Lock()
 	if leads {
 		p.epochStart = p.applied.end

@@ -102,6 +102,7 @@ type Partition struct {
 
 	appendTime atomic.Bool  // Config.LogAppendTime
 	high       atomic.Int64 // high watermark; written under mu
+	changes    atomic.Uint64
 	role       atomic.Int64 // the leader epoch while this replica leads, else one of role…; written under mu
 
 	order sync.Mutex // held from judging a batch until it is proposed
@@ -118,6 +119,9 @@ func (p *Partition) ID() ID { return p.id }
 
 // Topic is the topic's name.
 func (p *Partition) Topic() string { return p.topic }
+
+// LeadershipChanges is how often this replica has begun or ceased to lead since it was opened.
+func (p *Partition) LeadershipChanges() uint64 { return p.changes.Load() }
 
 // Size is the bytes on disk.
 func (p *Partition) Size() int64 { return p.log.Size() }

@@ -1,0 +1,47 @@
+package broker
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/quirelog/quire/broker/config"
+	"github.com/quirelog/quire/replication"
+)
+
+// docs/LIMITS.md says what the code does.
+func TestLimitsAreWhatIsWritten(t *testing.T) {
+	have := map[string]any{
+		"minFrameBytes": minFrameBytes, "maxControlBytes": maxControlBytes, "maxElements": maxElements, "maxPipelined": maxPipelined,
+		"readBufferBytes": readBufferBytes, "provenBytes": provenBytes, "eagerFrameBytes": eagerFrameBytes, "decodeFactor": decodeFactor,
+		"heldFactor": heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
+		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),
+		"maxFetchWait": int(maxFetchWait / time.Second), "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
+		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,
+	}
+	def := config.Default()
+	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "connections.max.idle.ms",
+		"fetch.max.bytes", "max.incremental.fetch.session.cache.slots"} {
+		have[key] = def.Value(key)
+	}
+	text, err := os.ReadFile("../docs/LIMITS.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 || !strings.Contains(cells[1], "`") {
+			continue
+		}
+		name, value := strings.Trim(cells[1], " `"), strings.TrimSpace(cells[2])
+		if want := fmt.Sprint(have[name]); value != want {
+			t.Errorf("%s is %s in docs/LIMITS.md and %s in the code", name, value, want)
+		}
+		delete(have, name)
+	}
+	for name := range have {
+		t.Errorf("%s is not in docs/LIMITS.md", name)
+	}
+}
