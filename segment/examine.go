@@ -194,8 +194,8 @@ func (x *examiner) loadSide() error {
 	return nil
 }
 
-// segments goes through the segments that the side file names. Behind one that does not check it goes on with the next, whose record says where
-// that begins.
+// segments goes through the segments that the side file names. Behind one that does not check it goes on with the next, whose
+// record says where that begins.
 func (x *examiner) segments() error {
 	before := int64(0) // size of the segment before
 	for x.k < len(x.side) {

@@ -125,7 +125,7 @@ func TestStorageVerifyFindsFlippedBits(t *testing.T) {
 	shell{t, ""}.ok("", "storage", "verify", dir)
 }
 
-// TestStorageVerifyFindsFlippedVotes flips every byte of a vote's value, and the head of every page of both databases.
+// TestStorageVerifyFindsFlippedPages: of the databases, both meta pages, and a file that is cut short.
 func TestStorageVerifyFindsFlippedPages(t *testing.T) {
 	dir := storedData(t, nil)
 	for _, rel := range []string{"votes.db", filepath.Join("controller", "raft.db")} {
