@@ -10,7 +10,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test interop bench crash restart table clean
+.PHONY: run build test interop bench crash restart table compare clean
 
 run: build
 	@exec ./$(BIN) dev
@@ -34,9 +34,16 @@ crash:
 restart:
 	QUIRE_RESTART_MB=1000 go test -count=1 -v -timeout 15m -run TestRestartAfterKill ./cmd/quire
 
-# The throughput table of docs/PERFORMANCE.md; MODES, SECONDS and RATE may be set.
+# The throughput table of docs/PERFORMANCE.md; BROKERS, DURATION and RATE may be set.
+TABLE_FLAGS = -quire $(BIN) $(if $(BROKERS),-brokers $(BROKERS)) $(if $(DURATION),-duration $(DURATION)) $(if $(RATE),-rate $(RATE))
 table: build
-	go run ./bench/table -quire $(BIN) $(if $(MODES),-modes $(MODES)) $(if $(SECONDS),-seconds $(SECONDS)) $(if $(RATE),-rate $(RATE))
+	go run ./bench/table $(TABLE_FLAGS)
+
+# The same with Apache Kafka beside Quire; KAFKA_JARS names its jars (`make interop` installs them).
+KAFKA_JARS ?= interop/.cache/kafka/*
+compare: BROKERS ?= fsync,os,kafka,kafka-fsync
+compare: build
+	go run ./bench/table $(TABLE_FLAGS) -warmup 10s -jars '$(KAFKA_JARS)'
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s -timeout 30m ./...

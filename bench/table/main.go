@@ -1,45 +1,51 @@
-// Command table prints the throughput table of docs/PERFORMANCE.md: it starts a broker a durability mode on a throw-away
-// directory, and produces to and consumes from topics of 1, 6 and 64 partitions with records of 100 B and 1 KiB.
+// Command table prints the throughput table of docs/PERFORMANCE.md: for each load it starts a broker of each kind on a throw-away
+// directory, produces to it and reads it back, and prints what the two took, one row a broker, so that they stand beside each other.
 //
-//	go run ./bench/table [-quire ./bin/quire] [-dir .] [-seconds 5] [-rate 0]
+//	go run ./bench/table [-quire ./bin/quire] [-dir .] [-seconds 5] [-rate 0] [-brokers fsync,os,kafka,kafka-fsync] [-jars '/libs/*']
 package main
 
 import (
 	"context"
 	"flag"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"github.com/quirelog/quire/bench"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 type settings struct {
-	quire, dir string
-	duration   time.Duration
-	rate       int
-	modes      []string
+	quire, jars, dir string
+	load             bench.Load
+	brokers          []string
+	partitions       []int32
+	sizes            []int
 }
 
 func main() {
 	var s settings
-	flag.StringVar(&s.quire, "quire", "./bin/quire", "the broker's binary")
+	flag.StringVar(&s.quire, "quire", "./bin/quire", "Quire's binary")
+	flag.StringVar(&s.jars, "jars", "", "class path of Apache Kafka's release, for brokers kafka and kafka-fsync")
 	flag.StringVar(&s.dir, "dir", ".", "where the throw-away data directories are made (the disk that is measured)")
-	seconds := flag.Int("seconds", 5, "seconds to produce in each row")
-	flag.IntVar(&s.rate, "rate", 0, "records a second; 0: as fast as they are acknowledged")
-	modes := flag.String("modes", "fsync,os", "durability modes")
+	flag.DurationVar(&s.load.Duration, "duration", 5*time.Second, "producing that is measured in each row")
+	flag.DurationVar(&s.load.WarmUp, "warmup", 2*time.Second, "producing before (a JVM needs more)")
+	flag.Int64Var(&s.load.Rate, "rate", 0, "records a second; 0: as fast as they are acknowledged")
+	flag.StringVar(&s.load.Compression, "compression", "none", "codec")
+	flag.IntVar(&s.load.Keys, "keys", 0, "distinct keys; 0: none")
+	flag.IntVar(&s.load.Producers, "producers", 1, "clients that send")
+	flag.IntVar(&s.load.Consumers, "consumers", 1, "clients that read")
+	brokers := flag.String("brokers", "fsync,os", "fsync, interval, os: Quire with that durability; kafka; kafka-fsync: with flush.messages=1")
+	partitions := flag.String("partitions", "1,6,64", "numbers of partitions")
+	sizes := flag.String("sizes", "100,1024", "bytes of a record's value")
 	flag.Parse()
-	s.duration, s.modes = time.Duration(*seconds)*time.Second, strings.Split(*modes, ",")
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	s.load.Text = s.load.Compression != "none"
+	s.brokers, s.partitions, s.sizes = strings.Split(*brokers, ","), numbers[int32](*partitions), numbers[int](*sizes)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, s); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -47,14 +53,28 @@ func main() {
 	}
 }
 
+func numbers[N int | int32](list string) (all []N) {
+	for field := range strings.SplitSeq(list, ",") {
+		n, err := strconv.ParseInt(field, 10, 32)
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "error: %q is not a number\n", field)
+			os.Exit(2)
+		}
+		all = append(all, N(n))
+	}
+	return all
+}
+
 func run(ctx context.Context, s settings) error {
-	fmt.Println("| durability | partitions | record | produce records/s | MB/s | p50 / p99 ms | broker CPU s/GB | consume records/s | MB/s | broker CPU s/GB | RSS MiB |")
-	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|")
-	for _, mode := range s.modes {
-		for _, partitions := range []int32{1, 6, 64} {
-			for _, size := range []int{100, 1024} {
-				if err := row(ctx, s, mode, partitions, size); err != nil {
-					return fmt.Errorf("%s, %d partitions, %d B: %w", mode, partitions, size, err)
+	fmt.Println("| partitions | record | broker | produce records/s | MB/s | p50 / p99 / p99.9 ms | broker CPU s/GB | where it goes |" +
+		" consume records/s | MB/s | broker CPU s/GB | peak RSS MiB |")
+	fmt.Println("|---|---|---|---|---|---|---|---|---|---|---|---|")
+	for _, partitions := range s.partitions {
+		for _, size := range s.sizes {
+			for _, kind := range s.brokers {
+				s.load.Partitions, s.load.RecordBytes = partitions, size
+				if err := row(ctx, s, kind); err != nil {
+					return fmt.Errorf("%s, %d partitions, %d B: %w", kind, partitions, size, err)
 				}
 			}
 		}
@@ -62,104 +82,49 @@ func run(ctx context.Context, s settings) error {
 	return nil
 }
 
-func row(ctx context.Context, s settings, mode string, partitions int32, size int) error {
-	b, err := startBroker(ctx, s, mode)
+func row(ctx context.Context, s settings, kind string) error {
+	b, err := startBroker(ctx, s, kind)
 	if err != nil {
 		return err
 	}
 	defer b.stop()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr))
+	l := s.load
+	l.Client = []kgo.Opt{kgo.SeedBrokers(b.addr)}
+	l.Topic, l.Keep, l.TopicConfigs, l.ServerPID = "bench", true, b.topicConfigs, b.cmd.Process.Pid
+	l.Kind, l.NoCheck = bench.Produce, true // the consumer checks
+	profile := b.profile(ctx, l.WarmUp, l.Duration)
+	w, err := bench.Run(ctx, l, nil, nil)
+	cpu := profile()
 	if err != nil {
 		return err
 	}
-	defer cl.Close()
-	if _, err := kadm.NewClient(cl).CreateTopic(ctx, partitions, 1, nil, "bench"); err != nil {
-		return err
-	}
-	load := bench.Load{Broker: b.addr, Topic: "bench", RecordBytes: size, Duration: s.duration, WarmUp: time.Second, Rate: s.rate}
-	cpu0 := b.cpu()
-	w, err := bench.Produce(ctx, load)
+	l.Kind = bench.Consume
+	r, err := bench.Run(ctx, l, nil, nil)
 	if err != nil {
 		return err
 	}
-	cpu1 := b.cpu()
-	r, err := bench.Consume(ctx, load)
-	if err != nil {
-		return err
+	if r.Failed() {
+		return fmt.Errorf("the check failed: %+v", *r.Check)
 	}
-	cpu2 := b.cpu()
-	// The warm-up's second counts into the broker's CPU time, so its bytes do too: all that was stored.
-	stored := float64(r.Bytes) / 1e9
-	fmt.Printf("| %s | %d | %d B | %.0f | %.0f | %.1f / %.1f | %.2f | %.0f | %.0f | %.2f | %d |\n", mode, partitions, size, w.PerSecond(), w.MBPerSecond(),
-		float64(w.Latency.ValueAtQuantile(50))/1000, float64(w.Latency.ValueAtQuantile(99))/1000, (cpu1-cpu0).Seconds()/stored,
-		r.PerSecond(), r.MBPerSecond(), (cpu2-cpu1).Seconds()/stored, b.rss()>>20)
+	ack := w.Produced.Latency
+	fmt.Printf("| %d | %d B | %s | %.0f | %.0f | %.1f / %.1f / %.1f | %.2f | %s | %.0f | %.0f | %.2f | %d |\n", l.Partitions, l.RecordBytes, b.name,
+		w.Produced.RecordsPerSecond, w.Produced.MBPerSecond, ack.P50, ack.P99, ack.P999, w.Server.CPUSecondsPerGB, or(cpu, split(w.Server)),
+		r.Read.RecordsPerSecond, r.Read.MBPerSecond, r.Server.CPUSecondsPerGB, max(w.Server.PeakRSS, r.Server.PeakRSS)>>20)
 	return nil
 }
 
-// process is a broker under measurement.
-type process struct {
-	cmd  *exec.Cmd
-	addr string
-	dir  string
+func or(s, fallback string) string {
+	if s == "" {
+		return fallback
+	}
+	return s
 }
 
-func startBroker(ctx context.Context, s settings, mode string) (*process, error) {
-	dir, err := os.MkdirTemp(s.dir, "quire-bench-")
-	if err != nil {
-		return nil, err
+// split is all that is known about where the CPU of a process without a profile goes.
+func split(u *bench.ServerUsage) string {
+	total := u.UserSeconds + u.SystemSeconds
+	if total == 0 {
+		return ""
 	}
-	b := &process{addr: freeAddr(), dir: dir}
-	b.cmd = exec.CommandContext(ctx, s.quire, "serve", "--data-dir", filepath.Join(dir, "data"), "--durability", mode,
-		"--kafka-addr", b.addr, "--http-addr", freeAddr(), "--rpc-addr", freeAddr())
-	b.cmd.Stderr = os.Stderr
-	if err := b.cmd.Start(); err != nil {
-		os.RemoveAll(dir)
-		return nil, err
-	}
-	for range 500 {
-		if c, err := net.Dial("tcp", b.addr); err == nil {
-			c.Close()
-			return b, nil
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	b.stop()
-	return nil, fmt.Errorf("%s does not listen on %s", s.quire, b.addr)
-}
-
-func (b *process) stop() {
-	_ = b.cmd.Process.Signal(syscall.SIGTERM)
-	_ = b.cmd.Wait()
-	os.RemoveAll(b.dir)
-}
-
-// cpu is the user and system time that the broker has used (fields 14 and 15 of /proc/PID/stat, in ticks of 10 ms).
-func (b *process) cpu() time.Duration {
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", b.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	user, _ := strconv.Atoi(f[11])
-	system, _ := strconv.Atoi(f[12])
-	return time.Duration(user+system) * 10 * time.Millisecond
-}
-
-// rss is the broker's resident memory in bytes.
-func (b *process) rss() int64 {
-	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", b.cmd.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(strings.Fields(string(statm))[1], 10, 64)
-	return pages * int64(os.Getpagesize())
-}
-
-func freeAddr() string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "127.0.0.1:0"
-	}
-	defer l.Close()
-	return l.Addr().String()
+	return fmt.Sprintf("user %.0f%%, system %.0f%%", 100*u.UserSeconds/total, 100*u.SystemSeconds/total)
 }

@@ -55,7 +55,7 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(flagError)
 	cobra.EnableCommandSorting = false
 	root.AddCommand(c.serveCommand(), c.devCommand(), c.topicCommand(), c.produceCommand(), c.consumeCommand(),
-		c.clusterCommand(), c.storageCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
+		c.clusterCommand(), c.storageCommand(), c.benchCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
 	return root
 }
 
