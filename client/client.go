@@ -17,6 +17,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -24,6 +25,7 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
 )
 
 // Options of New. The zero value is a client of the broker on this machine.
@@ -97,6 +99,8 @@ type Client struct {
 	options  Options // with defaults
 	producer *kgo.Client
 	dials    dials
+	room     *semaphore.Weighted // of MaxBufferedBytes
+	expiry   expiry
 
 	// newPartitionsEvery is how often a replay that goes on looks for partitions that were added to its topic.
 	newPartitionsEvery time.Duration
@@ -112,14 +116,14 @@ func New(o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client options: %w", err)
 	}
-	c := &Client{options: o, newPartitionsEvery: 10 * time.Second, replays: make(map[*replay]context.CancelCauseFunc)}
+	c := &Client{options: o, room: semaphore.NewWeighted(int64(o.MaxBufferedBytes)), expiry: expiry{timeout: o.Timeout},
+		newPartitionsEvery: 10 * time.Second, replays: make(map[*replay]context.CancelCauseFunc)}
 	opts := []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),                                          // and idempotent, which is the default
 		kgo.RecordPartitioner(kgo.UniformBytesPartitioner(64<<10, true, true, nil)), // KIP-794; keys by Kafka's murmur2
 		kgo.ProducerBatchCompression(codecs[o.Compression], kgo.NoCompression()),
-		kgo.ProducerLinger(0), // batches form by themselves while requests are in flight
-		kgo.RecordDeliveryTimeout(o.Timeout),
-		kgo.MaxBufferedBytes(o.MaxBufferedBytes),
+		kgo.ProducerLinger(0),               // batches form by themselves while requests are in flight
+		kgo.MaxBufferedRecords(math.MaxInt), // room bounds them
 		kgo.AllowAutoTopicCreation(),
 	}
 	if o.MaxBatchBytes > 0 {

@@ -94,9 +94,9 @@ func (c *Client) explain(err error, op string, args ...any) error {
 		e.Err = errors.Join(refused, err)
 		e.text = fmt.Sprintf("no broker at %s: %s", strings.Join(c.options.Brokers, ", "), dialCause(refused))
 		e.Remedy = "start one (`quire dev`), or correct Options.Brokers"
-	case errors.Is(err, kgo.ErrRecordTimeout), errors.Is(err, kerr.RequestTimedOut):
-		e.text = fmt.Sprintf("not acknowledged within %s", c.options.Timeout)
-		e.Remedy = "check the broker's load and log, or raise Options.Timeout"
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, kerr.RequestTimedOut):
+		e.text = "no answer in time"
+		e.Remedy = fmt.Sprintf("check the broker's load and log, or wait longer: the context, Options.Timeout (%s)", c.options.Timeout)
 	}
 	if errors.Is(err, ErrUnknownOutcome) {
 		e.Err = errors.Join(e.Err, ErrUnknownOutcome)
@@ -109,7 +109,7 @@ func (c *Client) explain(err error, op string, args ...any) error {
 func unanswered(err error) bool {
 	_, network := errors.AsType[net.Error](err)
 	_, closed := errors.AsType[*kgo.ErrFirstReadEOF](err)
-	return network || closed || errors.Is(err, io.EOF) || errors.Is(err, kgo.ErrRecordTimeout) ||
+	return network || closed || errors.Is(err, io.EOF) ||
 		errors.Is(err, context.DeadlineExceeded) || errors.Is(err, kerr.RequestTimedOut)
 }
 

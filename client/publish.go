@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 )
@@ -93,8 +95,8 @@ func (c *Client) unanswered(records []*Record, errs []error, answered []bool, ca
 // PublishAsync sends a record and returns; done is called once its outcome is known. Records of one partition are stored, and
 // answered, in the order of the calls. ctx bounds only the wait for room when Options.MaxBufferedBytes are under way.
 //
-// r and what it points to is the client's until done is called with it. done is called by one goroutine for all records: it must be
-// quick, and must not call Publish, PublishAsync, Flush or Close. Without an error the record's Partition, Offset and Timestamp are set; an error
+// r and what it points to is the client's until done is called with it. done is called by one goroutine for all records, or by
+// PublishAsync itself where ctx ended before there was room: it must be quick, and must not call Publish, PublishAsync, Flush or Close. Without an error the record's Partition, Offset and Timestamp are set; an error
 // is an *Error. A nil done drops the outcome.
 func (c *Client) PublishAsync(ctx context.Context, r *Record, done func(*Record, error)) {
 	c.produce(ctx, r, func(k *kgo.Record, err error) {
@@ -109,12 +111,41 @@ func (c *Client) PublishAsync(ctx context.Context, r *Record, done func(*Record,
 	})
 }
 
-// produce hands the record to kgo. Its own context never ends: when one does, kgo fails all that waits for the same partition, and
-// that may be somebody else's.
+// produce hands the record to kgo once there is room. kgo never sees ctx: when a record's context ends, kgo fails all that waits for
+// the same partition, and that may be somebody else's.
 func (c *Client) produce(ctx context.Context, r *Record, done func(*kgo.Record, error)) {
 	k := r.kgo()
-	k.Context = context.WithoutCancel(ctx)
-	c.producer.Produce(ctx, k, done)
+	bytes := min(int64(len(r.Key)+len(r.Value)+recordOverhead), int64(c.options.MaxBufferedBytes))
+	if err := c.room.Acquire(ctx, bytes); err != nil {
+		done(k, fmt.Errorf("no room among the records not acknowledged yet: %w", err))
+		return
+	}
+	c.producer.Produce(c.expiry.context(), k, func(k *kgo.Record, err error) {
+		c.room.Release(bytes)
+		done(k, err)
+	})
+}
+
+// expiry makes the contexts that end records which are not acknowledged in time. (kgo's own RecordDeliveryTimeout counts from the record's timestamp,
+// which is the user's.) Records of about the same time share one: a timer for each would cost more than the record.
+type expiry struct {
+	timeout time.Duration
+
+	mu      sync.Mutex // guards what follows
+	current context.Context
+	made    time.Time
+}
+
+// context ends timeout from now, or up to an eighth of it earlier.
+func (e *expiry) context() context.Context {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if now := time.Now(); e.current == nil || now.Sub(e.made) > e.timeout/8 {
+		ctx, cancel := context.WithTimeout(context.Background(), e.timeout)
+		context.AfterFunc(ctx, cancel) // nothing ends it earlier: records of several callers may depend on it
+		e.current, e.made = ctx, now
+	}
+	return e.current
 }
 
 func (c *Client) publishError(r *Record, err error) error {
