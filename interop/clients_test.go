@@ -34,11 +34,12 @@ type abilities struct {
 	idempotent  bool
 	transaction bool
 	zeroTime    bool // the timestamp 0, which some take for "now"
+	wideBatch   bool // one batch with timestamps far apart
 	longLived   bool // one producer sends more than once
 	readsNull   bool // tells null from empty when it reads
 }
 
-var everything = abilities{binary: true, idempotent: true, transaction: true, zeroTime: true, longLived: true, readsNull: true}
+var everything = abilities{binary: true, idempotent: true, transaction: true, zeroTime: true, wideBatch: true, longLived: true, readsNull: true}
 
 // order says what a producer is to do. The zero value of acks is all.
 type order struct {
@@ -53,9 +54,10 @@ var codecs = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 // clients are those that `run` could install. In CI all of them are there; elsewhere a missing one is skipped by name.
 func clients(t *testing.T) []client {
 	all := []client{franz{}, sarama{}, segmentio{}}
-	noTransactions, noZeroTime := everything, everything
+	noTransactions, noZeroTime, noWideBatch := everything, everything, everything
 	noTransactions.idempotent, noTransactions.transaction = false, false
 	noZeroTime.zeroTime = false
+	noWideBatch.wideBatch = false
 	for _, c := range []struct {
 		client
 		needs string
@@ -68,7 +70,7 @@ func clients(t *testing.T) []client {
 		{program{"confluent-python", noZeroTime, argv("QUIRE_INTEROP_CONFLUENT_PYTHON", "clients/confluent-python/roundtrip.py")}, "QUIRE_INTEROP_CONFLUENT_PYTHON"},
 		{program{"confluent-go", noZeroTime, argv("QUIRE_INTEROP_CONFLUENT_GO")}, "QUIRE_INTEROP_CONFLUENT_GO"},
 		{program{"kafkajs", everything, argv("QUIRE_INTEROP_NODE", os.Getenv("QUIRE_INTEROP_NODE_DIR")+"/kafkajs.mjs")}, "QUIRE_INTEROP_NODE"},
-		{program{"platformatic", everything, argv("QUIRE_INTEROP_NODE", os.Getenv("QUIRE_INTEROP_NODE_DIR")+"/platformatic.mjs")}, "QUIRE_INTEROP_NODE"},
+		{program{"platformatic", noWideBatch, argv("QUIRE_INTEROP_NODE", os.Getenv("QUIRE_INTEROP_NODE_DIR")+"/platformatic.mjs")}, "QUIRE_INTEROP_NODE"},
 	} {
 		if os.Getenv(c.needs) == "" {
 			if os.Getenv("CI") == "true" {

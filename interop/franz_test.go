@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -49,6 +50,9 @@ type franzProducer struct {
 
 func (p franzProducer) close() { p.cl.Close() }
 
+// forget drops what the client knows of the topic, so that it may be another one with the same name.
+func (p franzProducer) forget(topic string) { p.cl.PurgeTopicsFromProducing(topic) }
+
 func (p franzProducer) send(rs []record) ([]stored, error) {
 	records := make([]*kgo.Record, len(rs))
 	for i, r := range rs {
@@ -72,6 +76,24 @@ func (p franzProducer) send(rs []record) ([]stored, error) {
 	return got, nil
 }
 
+func (franz) topics(t *testing.T, broker string) map[string]int {
+	t.Helper()
+	cl, err := kgo.NewClient(kgo.SeedBrokers(broker))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	all, err := kadm.NewClient(cl).ListTopics(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for name, topic := range all {
+		found[name] = len(topic.Partitions)
+	}
+	return found
+}
+
 // refusal is what the client makes of the broker's answer to a transactional id.
 func (franz) refusal(t *testing.T, broker string) string {
 	t.Helper()
@@ -82,8 +104,13 @@ func (franz) refusal(t *testing.T, broker string) string {
 	defer cl.Close()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
-	if _, _, err = cl.ProducerID(ctx); err == nil || errors.Is(err, context.DeadlineExceeded) {
-		t.Fatalf("a transactional id got %v", err)
+	createTopic(t, broker, "refused", 1)
+	if err := cl.BeginTransaction(); err != nil {
+		return err.Error()
+	}
+	err = cl.ProduceSync(ctx, &kgo.Record{Topic: "refused", Value: []byte("v")}).FirstErr()
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("a transactional record got %v", err)
 	}
 	return err.Error()
 }

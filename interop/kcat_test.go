@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -89,3 +90,14 @@ func read(t *testing.T, r io.Reader, n int64) []byte {
 	}
 	return b
 }
+
+func (kcat) topics(t *testing.T, broker string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	for _, m := range kcatTopic.FindAllSubmatch(output(t, nil, "kcat", "-L", "-b", broker), -1) {
+		found[string(m[1])] = int(number(t, string(m[2])))
+	}
+	return found
+}
+
+var kcatTopic = regexp.MustCompile(`(?m)^  topic "(.*)" with ([0-9]+) partitions:$`)

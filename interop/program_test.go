@@ -135,6 +135,16 @@ func (p program) refusal(t *testing.T, broker string) string {
 	return string(output(t, nil, p.command("transaction", broker)...))
 }
 
+func (p program) topics(t *testing.T, broker string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	for line := range bytes.Lines(output(t, nil, p.command("topics", broker)...)) {
+		name, count, _ := strings.Cut(strings.TrimSuffix(string(line), "\n"), "\t")
+		found[name] = int(number(t, count))
+	}
+	return found
+}
+
 func hexField(b []byte) string {
 	if b == nil {
 		return "-"

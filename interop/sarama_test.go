@@ -129,6 +129,28 @@ func fromSarama(m *ibm.ConsumerMessage) stored {
 	return s
 }
 
+func (s sarama) topics(t *testing.T, broker string) map[string]int {
+	t.Helper()
+	cl, err := ibm.NewClient([]string{broker}, s.config(order{}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	names, err := cl.Topics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, name := range names {
+		ids, err := cl.Partitions(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found[name] = len(ids)
+	}
+	return found
+}
+
 // refusal is what the client makes of the broker's answer to a transactional id.
 func (s sarama) refusal(t *testing.T, broker string) string {
 	t.Helper()

@@ -14,7 +14,7 @@ import (
 type segmentio struct{}
 
 func (segmentio) name() string   { return "kafka-go" }
-func (segmentio) can() abilities { return abilities{binary: true, zeroTime: true, longLived: true} }
+func (segmentio) can() abilities { return abilities{binary: true, wideBatch: true, longLived: true} }
 
 func (segmentio) open(t *testing.T, broker string, o order) producer {
 	t.Helper()
@@ -91,6 +91,22 @@ func (p *segmentioProducer) send(rs []record) ([]stored, error) {
 		}
 	}
 	return got, nil
+}
+
+func (segmentio) topics(t *testing.T, broker string) map[string]int {
+	t.Helper()
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
+	cl := &kafkago.Client{Addr: kafkago.TCP(broker), Timeout: time.Minute, Transport: transport}
+	meta, err := cl.Metadata(t.Context(), &kafkago.MetadataRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]int{}
+	for _, topic := range meta.Topics {
+		found[topic.Name] = len(topic.Partitions)
+	}
+	return found
 }
 
 func (segmentio) consume(t *testing.T, broker, topic string) []stored {

@@ -31,6 +31,8 @@ func run(args []string) error {
 		return produce(out, args[1], args[2], args[3], args[4], args[5])
 	case "consume":
 		return consume(out, args[1], args[2])
+	case "topics":
+		return topics(out, args[1])
 	case "transaction":
 		return transaction(out, args[1])
 	}
@@ -177,6 +179,22 @@ func print(out *bufio.Writer, m *kafka.Message) {
 	}
 	fmt.Fprintf(out, "%d\t%d\t%s\t%s\t%s\t%d\n", m.TopicPartition.Partition, m.TopicPartition.Offset, encode(m.Key), encode(m.Value),
 		strings.Join(headers, ";"), m.Timestamp.UnixMilli())
+}
+
+func topics(out *bufio.Writer, bootstrap string) error {
+	p, err := kafka.NewProducer(&kafka.ConfigMap{"bootstrap.servers": bootstrap})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	meta, err := p.GetMetadata(nil, true, 60_000)
+	if err != nil {
+		return err
+	}
+	for name, topic := range meta.Topics {
+		fmt.Fprintf(out, "%s\t%d\n", name, len(topic.Partitions))
+	}
+	return nil
 }
 
 func transaction(out *bufio.Writer, bootstrap string) error {

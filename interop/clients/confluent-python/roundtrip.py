@@ -86,6 +86,12 @@ def consume(bootstrap, topic):
     consumer.close()
 
 
+def topics(bootstrap):
+    metadata = Producer({"bootstrap.servers": bootstrap}).list_topics(timeout=60)
+    for topic in metadata.topics.values():
+        print(f"{topic.topic}\t{len(topic.partitions)}")
+
+
 def transaction(bootstrap):
     producer = Producer({"bootstrap.servers": bootstrap, "transactional.id": "refused"})
     try:
@@ -97,4 +103,4 @@ def transaction(bootstrap):
 
 
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "topics": topics, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])

@@ -89,6 +89,13 @@ await main({
     }
   },
   consume,
+  async topics (broker) {
+    const admin = connect(broker).admin()
+    await admin.connect()
+    const { topics } = await admin.fetchTopicMetadata()
+    for (const { name, partitions } of topics) console.log(`${name}\t${partitions.length}`)
+    await admin.disconnect()
+  },
   async transaction (broker) {
     const producer = connect(broker).producer({ transactionalId: 'refused', idempotent: true, maxInFlightRequests: 1, retry: { retries: 1 } })
     await producer.connect().then(() => refused(() => producer.transaction()), error => refused(() => { throw error }))

@@ -56,7 +56,7 @@ export async function main (commands) {
   } catch (error) {
     console.error(error)
     for (const cause of error.errors ?? []) console.error(cause)
-    process.exitCode = 1
+    process.exit(1) // standard input may still be open
   }
 }
 

@@ -1,6 +1,6 @@
 // Produces or consumes with @platformatic/kafka, speaking the line protocol that ../README.md describes. Its streams need a
 // group, so `consume` uses the consumer's own fetch.
-import { Consumer, Producer, compatibilityPartitioner } from '@platformatic/kafka'
+import { Admin, Consumer, Producer, compatibilityPartitioner } from '@platformatic/kafka'
 import { main, print, produce, refused } from './lines.mjs'
 
 const base = broker => ({ clientId: 'interop', bootstrapBrokers: [broker], retries: 8, retryDelay: 250 })
@@ -70,6 +70,12 @@ await main({
     }
   },
   consume,
+  async topics (broker) {
+    const admin = new Admin(base(broker))
+    const metadata = await admin.metadata({ topics: await admin.listTopics() })
+    for (const [name, { partitionsCount }] of metadata.topics) console.log(`${name}\t${partitionsCount}`)
+    await admin.close()
+  },
   async transaction (broker) {
     const producer = new Producer({ ...base(broker), retries: 1, idempotent: true, transactionalId: 'refused' })
     await refused(() => producer.beginTransaction())

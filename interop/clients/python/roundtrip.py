@@ -82,6 +82,13 @@ def consume(bootstrap, topic):
     consumer.close()
 
 
+def topics(bootstrap):
+    consumer = KafkaConsumer(bootstrap_servers=[bootstrap], group_id=None)
+    for topic in consumer.topics():
+        print(f"{topic}\t{len(consumer.partitions_for_topic(topic))}")
+    consumer.close()
+
+
 def transaction(bootstrap):
     producer = KafkaProducer(bootstrap_servers=[bootstrap], transactional_id="refused", max_block_ms=10000)
     try:
@@ -95,4 +102,4 @@ def transaction(bootstrap):
 
 
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "topics": topics, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])

@@ -29,6 +29,7 @@ public final class RoundTrip {
         switch (args[0]) {
             case "produce" -> produce(args[1], args[2], args[3], args[4], args.length > 5 ? args[5] : "all");
             case "consume" -> consume(args[1], args[2]);
+            case "topics" -> topics(args[1]);
             default -> transaction(args[1]);
         }
     }
@@ -87,6 +88,15 @@ public final class RoundTrip {
         }
         futures.clear();
         out.flush();
+    }
+
+    private static void topics(String bootstrap) {
+        Properties p = new Properties();
+        p.put("bootstrap.servers", bootstrap);
+        try (KafkaConsumer<byte[], byte[]> consumer =
+                new KafkaConsumer<>(p, new ByteArrayDeserializer(), new ByteArrayDeserializer())) {
+            consumer.listTopics().forEach((topic, of) -> System.out.println(topic + "\t" + of.size()));
+        }
     }
 
     private static void transaction(String bootstrap) throws Exception {
