@@ -83,6 +83,9 @@ func (b *Broker) autoCreate(ctx context.Context, v *view, req *kmsg.MetadataRequ
 	defer cancel()
 	var made []*controller.Topic
 	for _, t := range req.Topics {
+		if ctx.Err() != nil {
+			break // a request may name hundreds of thousands
+		}
 		if t.Topic == nil || v.Topics[*t.Topic] != nil || (t.TopicID != [16]byte{}) {
 			continue
 		}

@@ -22,7 +22,7 @@ const (
 	// reconcileAtOnce is how many partitions are opened or deleted side by side. They mostly wait for flush cycles, which
 	// they share.
 	reconcileAtOnce = 32
-	// reconcileRetry is how long a partition that could not be opened or deleted is left alone.
+	// reconcileRetry is the usual reconciler.retry.
 	reconcileRetry = 5 * time.Second
 )
 
@@ -33,6 +33,7 @@ type reconciler struct {
 	controller *controller.Controller
 	partitions *partition.Manager
 	log        *slog.Logger
+	retry      time.Duration // how long a partition that could not be opened or deleted is left alone
 
 	// The goroutine's own.
 	configured map[controller.TopicID]*controller.Topic // whose configuration the open partitions have
@@ -44,23 +45,28 @@ type reconciler struct {
 }
 
 func newReconciler(self int32, c *controller.Controller, m *partition.Manager, log *slog.Logger) *reconciler {
-	return &reconciler{self: self, controller: c, partitions: m, log: log,
+	return &reconciler{self: self, controller: c, partitions: m, log: log, retry: reconcileRetry,
 		configured: map[controller.TopicID]*controller.Topic{}, failed: map[partition.ID]error{}, changed: make(chan struct{})}
 }
 
 // run applies images until ctx ends.
+//
+// Directories that no topic owns are looked for at the start, and again after a failure: a deletion that went wrong half way
+// has closed its partition and left files behind.
 func (r *reconciler) run(ctx context.Context) {
+	orphans := true
 	for {
 		image := r.controller.Image()
 		failures := r.apply(ctx, image)
-		if r.first() {
+		if orphans || failures != nil {
 			failures = errors.Join(failures, r.partitions.DeleteOrphans(ctx, func(id partition.ID) bool { return r.wants(image, id) }))
 		}
+		orphans = failures != nil
 		r.publish(image)
 		var retry <-chan time.Time
 		if failures != nil && ctx.Err() == nil {
-			r.log.Error("partitions do not match the metadata yet", "err", failures, "retry_in", reconcileRetry)
-			retry = time.After(reconcileRetry)
+			r.log.Error("partitions do not match the metadata yet", "err", failures, "retry_in", r.retry)
+			retry = time.After(r.retry)
 		}
 		select {
 		case <-ctx.Done():
@@ -69,12 +75,6 @@ func (r *reconciler) run(ctx context.Context) {
 		case <-retry:
 		}
 	}
-}
-
-func (r *reconciler) first() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.applied == nil
 }
 
 func (r *reconciler) publish(image *controller.Image) {

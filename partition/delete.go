@@ -48,13 +48,14 @@ func (m *Manager) Delete(ctx context.Context, id ID) error {
 }
 
 // DeleteOrphans deletes the directories of partitions that are neither open nor, by the id in their partition.meta, known:
-// those of topics that were deleted while this broker was down. Directories that do not say whose they are stay.
+// those of topics that were deleted while this broker was down. It also finishes deletions that failed half way. Directories
+// that do not say whose they are stay. It is not for calling while Delete runs.
 func (m *Manager) DeleteOrphans(ctx context.Context, known func(ID) bool) error {
 	entries, err := m.o.FS.ReadDir(m.o.Dir)
 	if err != nil {
 		return fmt.Errorf("orphans: %w", err)
 	}
-	var errs []error
+	errs := []error{m.finishDeletions()}
 	for _, e := range entries {
 		id, err := readMeta(m.o.FS, path.Join(m.o.Dir, e.Name()))
 		topic, ok := strings.CutSuffix(e.Name(), fmt.Sprintf("-%d", id.Partition))
