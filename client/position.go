@@ -31,17 +31,18 @@ func FromStart() Position { return Position{} }
 // FromEnd is after the last record there is when the replay begins: for a replay that goes on.
 func FromEnd() Position { return Position{kind: atEnd} }
 
-// FromOffset is the record at an offset of every partition; a partition that ends before has nothing to replay up to it. An offset whose
-// record was deleted is an error, kerr.OffsetOutOfRange: nothing is left out unnoticed.
+// FromOffset is the record at an offset of every partition; a partition that ends before has nothing to replay up to it. An
+// offset whose record was deleted is an error, kerr.OffsetOutOfRange: nothing is left out unnoticed.
 func FromOffset(offset int64) Position { return Position{kind: atOffset, offset: offset} }
 
-// FromOffsets is FromOffset for each partition that is named, and FromStart for the others: with the offsets after the last ones handled,
-// a replay goes on where another left off.
+// FromOffsets is FromOffset for each partition that is named, and FromStart for the others: with the offsets after the last
+// ones handled, a replay goes on where another left off.
 func FromOffsets(offsets map[int32]int64) Position {
 	return Position{kind: atOffsets, offsets: offsets}
 }
 
-// FromTime is the first record whose timestamp is t or later, to the millisecond. Records after it with an earlier timestamp are replayed too.
+// FromTime is the first record whose timestamp is t or later, to the millisecond. Records after it with an earlier timestamp
+// are replayed too.
 func FromTime(t time.Time) Position { return Position{kind: atTime, time: t} }
 
 // FromAge is FromTime of age ago, by this machine's clock when the replay begins.

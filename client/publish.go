@@ -40,8 +40,9 @@ func (e *PublishError) Unwrap() []error {
 // broker's auto.create.topics.enable says so.
 //
 // It waits no longer than ctx, nor much longer than Options.Timeout. When waiting ends before the answer is there the error is
-// ErrUnknownOutcome and the record may still be stored; otherwise a record that failed is not stored. Until then keys, values and headers
-// must not be changed, and for ErrUnknownOutcome not after either. The error is an *Error for one record, a *PublishError for several.
+// ErrUnknownOutcome and the record may still be stored; otherwise a record that failed is not stored. Until then keys, values
+// and headers must not be changed, and for ErrUnknownOutcome not after either. The error is an *Error for one record, a
+// *PublishError for several.
 func (c *Client) Publish(ctx context.Context, records ...*Record) error {
 	// kgo gives up at Timeout by itself, unless the broker has the record and does not answer.
 	waiting, cancel := context.WithTimeout(ctx, c.options.Timeout+c.options.Timeout/4)
@@ -96,8 +97,9 @@ func (c *Client) unanswered(records []*Record, errs []error, answered []bool, ca
 // answered, in the order of the calls. ctx bounds only the wait for room when Options.MaxBufferedBytes are under way.
 //
 // r and what it points to is the client's until done is called with it. done is called by one goroutine for all records, or by
-// PublishAsync itself where ctx ended before there was room: it must be quick, and must not call Publish, PublishAsync, Flush or Close. Without an error the record's Partition, Offset and Timestamp are set; an error
-// is an *Error. A nil done drops the outcome.
+// PublishAsync itself where ctx ended before there was room: it must be quick, and must not call Publish, PublishAsync, Flush
+// or Close. Without an error the record's Partition, Offset and Timestamp are set; an error is an *Error. A nil done drops the
+// outcome.
 func (c *Client) PublishAsync(ctx context.Context, r *Record, done func(*Record, error)) {
 	c.produce(ctx, r, func(k *kgo.Record, err error) {
 		if err == nil {
@@ -111,8 +113,8 @@ func (c *Client) PublishAsync(ctx context.Context, r *Record, done func(*Record,
 	})
 }
 
-// produce hands the record to kgo once there is room. kgo never sees ctx: when a record's context ends, kgo fails all that waits for
-// the same partition, and that may be somebody else's.
+// produce hands the record to kgo once there is room. kgo never sees ctx: when a record's context ends, kgo fails all that
+// waits for the same partition, and that may be somebody else's.
 func (c *Client) produce(ctx context.Context, r *Record, done func(*kgo.Record, error)) {
 	k := r.kgo()
 	bytes := min(int64(len(r.Key)+len(r.Value)+recordOverhead), int64(c.options.MaxBufferedBytes))
@@ -126,8 +128,9 @@ func (c *Client) produce(ctx context.Context, r *Record, done func(*kgo.Record, 
 	})
 }
 
-// expiry makes the contexts that end records which are not acknowledged in time. (kgo's own RecordDeliveryTimeout counts from the record's timestamp,
-// which is the user's.) Records of about the same time share one: a timer for each would cost more than the record.
+// expiry makes the contexts that end records which are not acknowledged in time. (kgo's own RecordDeliveryTimeout counts from
+// the record's timestamp, which is the user's.) Records of about the same time share one: a timer for each would cost more than
+// the record.
 type expiry struct {
 	timeout time.Duration
 

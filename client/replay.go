@@ -24,8 +24,8 @@ type ReplayOptions struct {
 	ByTime bool
 	// Partitions to replay. Empty: all.
 	Partitions []int32
-	// BufferBytes bounds the keys and values held for merging by time, over all partitions together; each may exceed its share by what one
-	// fetch brings. 0: 64 MiB.
+	// BufferBytes bounds the keys and values held for merging by time, over all partitions together; each may exceed its share
+	// by what one fetch brings. 0: 64 MiB.
 	BufferBytes int
 }
 
@@ -34,13 +34,13 @@ const (
 	maxPartitionFetch  = 1 << 20
 	minPartitionFetch  = 16 << 10
 	maxFetch           = 16 << 20
-	// fetchWait is how long a broker that has nothing keeps a fetch, as by Kafka's own consumer. A partition that is added or resumed
-	// meanwhile waits as long.
+	// fetchWait is how long a broker that has nothing keeps a fetch, as by Kafka's own consumer. A partition that is added or
+	// resumed meanwhile waits as long.
 	fetchWait = 500 * time.Millisecond
 )
 
-// Replay reads a topic's records. It is no member of any consumer group and commits nothing, so it disturbs nobody and can be repeated.
-// Only committed records are seen (read_committed).
+// Replay reads a topic's records. It is no member of any consumer group and commits nothing, so it disturbs nobody and can be
+// repeated. Only committed records are seen (read_committed).
 //
 //	for r, err := range c.Replay(ctx, "orders", client.ReplayOptions{From: client.FromTime(t)}) {
 //		if err != nil {
@@ -49,9 +49,10 @@ const (
 //		...
 //	}
 //
-// An error is the last thing that comes: an *Error, which wraps ctx's when that ended. Connections are made when the
-// loop begins and closed when it ends, however it is left. Up to 16 MiB of fetched records are held for each broker, beside those for merging. A
-// record is the caller's, but its key and value share the memory of their batch: who keeps few of many records copies them.
+// An error is the last thing that comes: an *Error, which wraps ctx's when that ended. Connections are made when the loop
+// begins and closed when it ends, however it is left. Up to 16 MiB of fetched records are held for each broker, beside those
+// for merging. A record is the caller's, but its key and value share the memory of their batch: who keeps few of many records
+// copies them.
 func (c *Client) Replay(ctx context.Context, topic string, o ReplayOptions) iter.Seq2[*Record, error] {
 	return func(yield func(*Record, error) bool) {
 		r := &replay{c: c, topic: topic, options: o, partitions: make(map[int32]*partition), order: &arrivals{}}

@@ -73,8 +73,8 @@ func TestReplayByTime(t *testing.T) {
 	}
 }
 
-// TestReplayByTimeOfUnlikePartitions has one partition's records all later than the others': they are fetched first and must wait, in
-// bounded memory.
+// TestReplayByTimeOfUnlikePartitions has one partition's records all later than the others': they are fetched first and must
+// wait, in bounded memory.
 func TestReplayByTimeOfUnlikePartitions(t *testing.T) {
 	c := quiretest.Start(t, partitions(2)).Client()
 	begin := time.UnixMilli(1_700_000_000_000)

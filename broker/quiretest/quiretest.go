@@ -50,8 +50,8 @@ type Broker struct {
 // registered with t.Cleanup since. A broker that does not start fails the test at once; one that does not stop cleanly, or leaves
 // goroutines behind, fails it at the end. Warnings go to the test's log.
 //
-// Topics are made on first use, with one partition for each of the broker's num.partitions (4). Acknowledged records are not flushed to disk,
-// and there is no admin HTTP. change, if any, changes the configuration before the broker starts:
+// Topics are made on first use, with one partition for each of the broker's num.partitions (4). Acknowledged records are not
+// flushed to disk, and there is no admin HTTP. change, if any, changes the configuration before the broker starts:
 //
 //	b := quiretest.Start(t, func(c *config.Config) { c.NumPartitions = 1 })
 //
