@@ -1,7 +1,7 @@
 // Package bench loads a Kafka address, checks every record that comes back, and measures what the broker takes and gives.
 //
 // A run makes a topic (unless it exists), produces to it, reads from it, or both at once, and removes what it made. Every record says
-// who sent it when, and its place in the order; see record.go for the layout and Checker for what is checked.
+// who sent it when, and its place in the order; see record.go for the layout and checker for what is checked.
 package bench
 
 import (
@@ -116,7 +116,8 @@ func (l Load) Validate() error {
 	check(slices.Contains(Codecs(), l.Compression), "compression %q: want one of %v", l.Compression, Codecs())
 	check(slices.Contains([]string{"all", "1", "0"}, l.Acks), "acks %q: want all, 1 or 0", l.Acks)
 	check(l.BatchBytes >= 1<<10 && l.BatchBytes <= 1<<30, "batches of %d bytes: want 1 KiB to 1 GiB", l.BatchBytes)
-	check(int64(l.BatchBytes) >= int64(l.RecordBytes)+128, "a record of %d bytes does not fit into a batch of %d", l.RecordBytes, l.BatchBytes)
+	check(int64(l.BatchBytes) >= int64(l.RecordBytes)+128,
+		"a record of %d bytes does not fit into a batch of %d", l.RecordBytes, l.BatchBytes)
 	check(l.Linger >= 0 && l.Linger <= time.Minute, "linger %s: want 0 to 1m", l.Linger)
 	check(l.Window >= 1 && l.Window <= 10_000_000, "a window of %d records: want 1 to 10,000,000", l.Window)
 	check(l.Rate >= 0 && l.Rate <= 1_000_000_000, "%d records a second: want at most 1,000,000,000", l.Rate)

@@ -61,10 +61,10 @@ type progress struct {
 	missing ranges
 }
 
-// Checker checks what is read from one partition, in the order of reading: each producer's sequences must come one after the other.
+// checker checks what is read from one partition, in the order of reading: each producer's sequences must come one after the other.
 // As Kafka keeps order within a partition and a key has one partition, that is stricter than order within a key. It takes memory for
 // gaps, not for records. One goroutine uses it.
-type Checker struct {
+type checker struct {
 	partition int32
 	only      uint64 // run whose records are checked; 0: all
 	owned     bool   // the topic was made for the run: a record that is not ours is a damaged one
@@ -75,12 +75,12 @@ type Checker struct {
 	found     Findings
 }
 
-func newChecker(partition int32, only uint64, owned, mid bool) *Checker {
-	return &Checker{partition: partition, only: only, owned: owned, mid: mid, streams: make(map[stream]*progress)}
+func newChecker(partition int32, only uint64, owned, mid bool) *checker {
+	return &checker{partition: partition, only: only, owned: owned, mid: mid, streams: make(map[stream]*progress)}
 }
 
 // observe takes the next record. ok: it is an intact record that is checked, and not a repeated one.
-func (c *Checker) observe(r *kgo.Record) (h head, ok bool) {
+func (c *checker) observe(r *kgo.Record) (h head, ok bool) {
 	h, ours, intact := readHead(r.Value, r.Key)
 	switch {
 	case !ours && c.owned, ours && !intact:
@@ -109,7 +109,7 @@ func (c *Checker) observe(r *kgo.Record) (h head, ok bool) {
 }
 
 // outOfOrder takes a record that is not the next one. It reports whether it was seen for the first time.
-func (c *Checker) outOfOrder(s *progress, h head, r *kgo.Record) bool {
+func (c *checker) outOfOrder(s *progress, h head, r *kgo.Record) bool {
 	switch {
 	case h.sequence > s.next:
 		c.found.example("partition %d, offset %d: sequence %d of producer %d follows %d", r.Partition, r.Offset, h.sequence, h.producer,
@@ -122,13 +122,14 @@ func (c *Checker) outOfOrder(s *progress, h head, r *kgo.Record) bool {
 			s.next-1)
 	default:
 		c.found.Repeated++
-		c.found.example("partition %d, offset %d: sequence %d of producer %d was there already", r.Partition, r.Offset, h.sequence, h.producer)
+		c.found.example("partition %d, offset %d: sequence %d of producer %d was there already", r.Partition, r.Offset, h.sequence,
+			h.producer)
 		return false
 	}
 	return true
 }
 
-func (c *Checker) state(h head) *progress {
+func (c *checker) state(h head) *progress {
 	id := stream{h.run, h.producer}
 	if c.lastState != nil && c.last == id {
 		return c.lastState
@@ -150,7 +151,7 @@ func (c *Checker) state(h head) *progress {
 
 // finish ends the checking. sent says how many records each producer of run has sent to the partition; nil: unknown, so that records
 // missing behind the last one of a stream are not noticed.
-func (c *Checker) finish(run uint64, sent []uint64) Findings {
+func (c *checker) finish(run uint64, sent []uint64) Findings {
 	for producer, n := range sent {
 		s := c.state(head{run: run, producer: uint32(producer)})
 		if s != nil && s.next < n {

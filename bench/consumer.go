@@ -20,7 +20,7 @@ type consumer struct {
 	run      *run
 	cl       *kgo.Client
 	parts    []int32
-	checkers []*Checker // by partition; nil: another consumer's
+	checkers []*checker // by partition; nil: another consumer's
 	next     []int64    // offset, by partition
 	read     *meter     // latencies from the intended time to here
 	counted  func(records int)
@@ -30,7 +30,7 @@ type consumer struct {
 // only is the run whose records are checked; 0: all.
 func (r *run) newConsumer(lane int, starts []int64, only uint64, counted func(int)) (*consumer, error) {
 	c := &consumer{
-		run: r, checkers: make([]*Checker, len(starts)), next: make([]int64, len(starts)), read: newMeter(), counted: counted,
+		run: r, checkers: make([]*checker, len(starts)), next: make([]int64, len(starts)), read: newMeter(), counted: counted,
 	}
 	assigned := make(map[int32]kgo.Offset)
 	for p := int32(lane); p < int32(len(starts)); p += int32(r.load.Consumers) {

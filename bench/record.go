@@ -89,7 +89,8 @@ func appendKey(b []byte, n int) []byte {
 
 // words compress as a log of events does.
 var words = []string{
-	`{"event":"`, `order`, `payment`, `"user":"`, `customer_`, `","amount":`, `"status":"`, `created`, `shipped`, `failed`, `"currency":"EUR"`,
+	`{"event":"`, `order`, `payment`, `"user":"`, `customer_`, `","amount":`, `"status":"`, `created`, `shipped`, `failed`,
+	`"currency":"EUR"`,
 	`,"at":"2026-`, `T12:`, `00Z"`, `}`, `"items":[`, `]`, `"sku":"`, `"quantity":`, `","country":"DE"`, `null`, `true`, `"trace":"`,
 }
 

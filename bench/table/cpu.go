@@ -39,7 +39,8 @@ func (b *process) fetchProfile(ctx context.Context, after time.Duration, seconds
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds)*time.Second+startTimeout)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.admin, seconds), nil)
+	url := fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%d", b.admin, seconds)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return "", err
 	}
@@ -65,7 +66,8 @@ func (b *process) fetchProfile(ctx context.Context, after time.Duration, seconds
 
 // kinds say what a function's own time is for, by the first prefix that fits.
 var kinds = []struct{ prefix, kind string }{
-	{"internal/runtime/syscall", "system calls"}, {"syscall.", "system calls"}, {"runtime.futex", "scheduling"}, {"runtime.epoll", "scheduling"},
+	{"internal/runtime/syscall", "system calls"}, {"syscall.", "system calls"},
+	{"runtime.futex", "scheduling"}, {"runtime.epoll", "scheduling"},
 	{"runtime.memmove", "copying"}, {"runtime.memclr", "copying"}, {"hash/crc32", "checksums"},
 	{"runtime.gc", "garbage collection"}, {"runtime.scan", "garbage collection"}, {"runtime.malloc", "garbage collection"},
 	{"runtime.", "runtime"}, {"internal/runtime", "runtime"},

@@ -1,7 +1,7 @@
 // Command table prints the throughput table of docs/PERFORMANCE.md: for each load it starts a broker of each kind on a throw-away
 // directory, produces to it and reads it back, and prints what the two took, one row a broker, so that they stand beside each other.
 //
-//	go run ./bench/table [-quire ./bin/quire] [-dir .] [-seconds 5] [-rate 0] [-brokers fsync,os,kafka,kafka-fsync] [-jars '/libs/*']
+//	go run ./bench/table [-quire ./bin/quire] [-dir .] [-duration 5s] [-brokers fsync,os,kafka,kafka-fsync] [-jars '/libs/*']
 package main
 
 import (
@@ -39,7 +39,8 @@ func main() {
 	flag.IntVar(&s.load.Keys, "keys", 0, "distinct keys; 0: none")
 	flag.IntVar(&s.load.Producers, "producers", 1, "clients that send")
 	flag.IntVar(&s.load.Consumers, "consumers", 1, "clients that read")
-	brokers := flag.String("brokers", "fsync,os", "fsync, interval, os: Quire with that durability; kafka; kafka-fsync: with flush.messages=1")
+	brokers := flag.String("brokers", "fsync,os",
+		"fsync, interval, os: Quire with that durability; kafka; kafka-fsync: with flush.messages=1")
 	partitions := flag.String("partitions", "1,6,64", "numbers of partitions")
 	sizes := flag.String("sizes", "100,1024", "bytes of a record's value")
 	flag.Parse()
@@ -107,8 +108,8 @@ func row(ctx context.Context, s settings, kind string) error {
 		return fmt.Errorf("the check failed: %+v", *r.Check)
 	}
 	ack := w.Produced.Latency
-	fmt.Printf("| %d | %d B | %s | %.0f | %.0f | %.1f / %.1f / %.1f | %.2f | %s | %.0f | %.0f | %.2f | %d |\n", l.Partitions, l.RecordBytes, b.name,
-		w.Produced.RecordsPerSecond, w.Produced.MBPerSecond, ack.P50, ack.P99, ack.P999, w.Server.CPUSecondsPerGB, or(cpu, split(w.Server)),
+	fmt.Printf("| %d | %d B | %s | %.0f | %.0f | %.1f / %.1f / %.1f | %.2f | %s | %.0f | %.0f | %.2f | %d |\n",
+		l.Partitions, l.RecordBytes, b.name, w.Produced.RecordsPerSecond, w.Produced.MBPerSecond, ack.P50, ack.P99, ack.P999, w.Server.CPUSecondsPerGB, or(cpu, split(w.Server)),
 		r.Read.RecordsPerSecond, r.Read.MBPerSecond, r.Server.CPUSecondsPerGB, max(w.Server.PeakRSS, r.Server.PeakRSS)>>20)
 	return nil
 }
