@@ -223,7 +223,7 @@ func TestRecreatedTopic(t *testing.T) {
 				createTopic(t, broker, o.topic, 1)
 				acked, err := p.send(rs[10:])
 				if f, ok := p.(interface{ forget(topic string) }); ok && err != nil {
-					f.forget(o.topic) // franz-go fails on purpose until the application says so
+					f.forget(o.topic) // franz-go fails on purpose until the application does this
 					acked, err = p.send(rs[10:])
 				}
 				if err != nil {

@@ -45,6 +45,13 @@ func (p *segmentioProducer) close() {
 	p.transport.CloseIdleConnections()
 }
 
+// forget drops the metadata: read between deletion and creation it has no leader, and kafka-go does not ask again in time.
+func (p *segmentioProducer) forget(string) {
+	p.transport.CloseIdleConnections()
+	p.transport = &kafkago.Transport{MetadataTTL: 500 * time.Millisecond}
+	p.w.Transport = p.transport
+}
+
 // completed takes where a batch went; a record's number in the send travels in WriterData.
 func (p *segmentioProducer) completed(ms []kafkago.Message, err error) {
 	if err != nil {
