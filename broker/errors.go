@@ -33,6 +33,13 @@ var (
 	errUnsupported       = errors.New("not supported at this version")
 	errWrongEndpoint     = errors.New("the request was sent to an endpoint of type BROKER, not CONTROLLER")
 	errEndpointType      = errors.New("unsupported endpoint type")
+	errNoSASL            = errors.New("this listener has no SASL authentication: clients need none")
+	errNoLogDir          = errors.New("the broker has no such directory")
+	errElectionNotNeeded = errors.New("leader election not needed for topic partition")
+	errNoPreferredLeader = errors.New("the preferred leader is not available")
+	errNoEligibleLeader  = errors.New("no replica can lead")
+	errNoReassignment    = errors.New("no partition reassignment is under way")
+	errUpdateFeature     = errors.New("the feature cannot be updated")
 
 	errFetchSessionNotFound = errors.New("fetch session not found")
 	errFetchSessionEpoch    = errors.New("fetch session epoch is not the expected one")
@@ -87,6 +94,13 @@ var kafkaErrors = []struct {
 	{errUnsupported, kerr.UnsupportedVersion},
 	{errWrongEndpoint, kerr.MismatchedEndpointType},
 	{errEndpointType, kerr.UnsupportedEndpointType},
+	{errNoSASL, kerr.IllegalSaslState},
+	{errNoLogDir, kerr.LogDirNotFound},
+	{errElectionNotNeeded, kerr.ElectionNotNeeded},
+	{errNoPreferredLeader, kerr.PreferredLeaderNotAvailable},
+	{errNoEligibleLeader, kerr.EligibleLeadersNotAvailable},
+	{errNoReassignment, kerr.NoReassignmentInProgress},
+	{errUpdateFeature, kerr.InvalidUpdateVersion},
 
 	{errFetchSessionNotFound, kerr.FetchSessionIDNotFound},
 	{errFetchSessionEpoch, kerr.InvalidFetchSessionEpoch},

@@ -14,6 +14,7 @@ func refereeCases() []refereeCase {
 	cases = append(cases, idempotenceCases()...)
 	cases = append(cases, readCases()...)
 	cases = append(cases, adminCases()...)
+	cases = append(cases, clusterCases()...)
 	return append(cases, topicCases()...)
 }
 

@@ -389,3 +389,16 @@ func TestTooLargeCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestQuorum(t *testing.T) {
+	c := mustOpen(t, t.TempDir(), testSelf)
+	q, err := c.Quorum()
+	if err != nil {
+		t.Fatal(err)
+	}
+	self := c.Image().Brokers[1]
+	if q.Leader != 1 || q.Epoch < 1 || q.Committed < int64(c.Image().Version) || len(q.Voters) != 1 ||
+		q.Voters[0].Broker != 1 || q.Voters[0].Incarnation.String() != self.Incarnation || q.Voters[0].LogEnd < q.Committed {
+		t.Errorf("%+v, image %+v", q, c.Image())
+	}
+}
