@@ -11,7 +11,7 @@ import (
 
 // ListOffsets (2), versions 0 to 11. 0: a list of offsets instead of offset and timestamp. 2: isolation level. 4: leader
 // epochs. 6: flexible. 7: max timestamp (KIP-734). 8: earliest local (KIP-405). 9: latest tiered (KIP-1005). 10:
-// timeout.
+// timeout. 11: earliest pending upload (KIP-1023).
 
 // Timestamps with a meaning of their own.
 const (
@@ -20,11 +20,13 @@ const (
 	timestampMax           = -3 // the record with the largest timestamp
 	timestampEarliestLocal = -4 // there is no tier: the same as earliest
 	timestampLatestTiered  = -5 // there is no tier: never found
+	timestampPendingUpload = -6 // the earliest that is to go to a tier: never found
 )
 
 // timestampSince is the first version that knows each of them.
 var timestampSince = map[int64]int16{
 	timestampLatest: 0, timestampEarliest: 0, timestampMax: 7, timestampEarliestLocal: 8, timestampLatestTiered: 9,
+	timestampPendingUpload: 11,
 }
 
 const readCommitted = 1 // isolation level
@@ -122,7 +124,7 @@ func (l *listOffsets) lookUp(replica *partition.Partition, marks partition.Marks
 			epoch = marks.Epoch
 		}
 		return segment.TimestampOffset{Offset: marks.LogStart, Timestamp: -1, Epoch: epoch}, nil
-	case timestampLatestTiered:
+	case timestampLatestTiered, timestampPendingUpload:
 		return notFound, nil
 	case timestampMax:
 		found, ok, err = replica.MaxTimestamp()
