@@ -21,7 +21,7 @@ import (
 const (
 	stampStages     = 4  // how often a log grows and is asked
 	stampPartitions = 75 // of each topic, a fifth of it where records are large
-	stampLookups    = 24 // of each log at each stage
+	stampLookups    = 16 // of each log at each stage
 )
 
 // stampTopic is a topic whose logs are compared.
