@@ -158,16 +158,23 @@ type partitionState struct {
 	err                       error // errLeaderless
 }
 
+// partitionState tells a replica whose log is damaged as offline and not in sync, also where it leads: then it is the only one,
+// and what lies below the damage can be read from it.
 func (b *Broker) partitionState(v *view, t topicView, n int32) partitionState {
+	id := partition.ID{Topic: t.ID, Partition: n}
+	p := b.partitions.ByID(id)
 	s := partitionState{leader: -1, epoch: -1, replicas: t.Partitions[n].Replicas, inSync: v.inSync(t.Partitions[n])}
+	if p != nil && p.Damaged() || p == nil && b.reconciler.failure(id) != nil {
+		s.inSync = slices.DeleteFunc(s.inSync, func(id int32) bool { return id == b.cfg.NodeID })
+	}
 	for _, id := range s.replicas {
 		if !slices.Contains(s.inSync, id) {
 			s.offline = append(s.offline, id)
 		}
 	}
-	if p := b.partitions.ByID(partition.ID{Topic: t.ID, Partition: n}); p != nil {
-		id, epoch := p.Leader()
-		if s.leader = brokerOf(id); s.leader >= 0 {
+	if p != nil {
+		leader, epoch := p.Leader()
+		if s.leader = brokerOf(leader); s.leader >= 0 {
 			s.epoch = epoch
 		}
 	}

@@ -126,6 +126,7 @@ func (b *Broker) start(ctx context.Context) error {
 	if err := b.startReconciler(ctx); err != nil {
 		return err
 	}
+	b.watchDisk()
 	b.kafka = serveListener(b, ln)
 	b.onClose("connections", b.closeConnections)
 	b.ready.Store(true)

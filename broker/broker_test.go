@@ -222,7 +222,8 @@ func TestAdminHTTP(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"quire_kafka_request_latency_seconds", "quire_kafka_received_bytes_total", "quire_kafka_connections",
-		"quire_storage_fsync_seconds", "quire_storage_disk_free_bytes", `quire_raft_leadership_changes{partition="0",topic="a"} 1`, "process_resident_memory_bytes"} {
+		"quire_storage_fsync_seconds", "quire_storage_disk_free_bytes", "quire_storage_disk_full 0", "quire_storage_fenced_partitions 0",
+		`quire_raft_leadership_changes{partition="0",topic="a"} 1`, "process_resident_memory_bytes"} {
 		if _, body := get(t, b, "/metrics"); !strings.Contains(body, "\n"+name) {
 			t.Errorf("no %s in /metrics", name)
 		}

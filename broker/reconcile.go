@@ -130,6 +130,20 @@ func (r *reconciler) note(id partition.ID, err error) {
 	r.failed[id] = err
 }
 
+// failure is why a partition that should be open is not; nil where nothing failed.
+func (r *reconciler) failure(id partition.ID) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed[id]
+}
+
+// failures counts the partitions that could not be opened.
+func (r *reconciler) failures() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.failed)
+}
+
 // wants says whether this broker has a replica of the partition.
 func (r *reconciler) wants(image *controller.Image, id partition.ID) bool {
 	t := image.TopicsByID[id.Topic]
@@ -216,9 +230,7 @@ func (r *reconciler) awaitLeaders(ctx context.Context, t *controller.Topic) erro
 func (r *reconciler) awaitLeader(ctx context.Context, id partition.ID) error {
 	p := r.partitions.ByID(id)
 	if p == nil {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return r.failed[id]
+		return r.failure(id)
 	}
 	w := partition.NewWaiter()
 	p.Watch(w)

@@ -1,9 +1,12 @@
 package partition
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -378,4 +381,23 @@ func sizedSequence(id int64, seq int32) batch.Header {
 	h := header(id, 0, seq, 1)
 	h.Length = 2 << 20 // four fit
 	return h
+}
+
+// TestDiskShortageIsLoggedTwice logs when a shortage begins and when it ends, however often the disk is looked at.
+func TestDiskShortageIsLoggedTwice(t *testing.T) {
+	var out bytes.Buffer
+	disk := &freeFS{free: 1 << 20}
+	g := &diskGuard{fs: disk, minFree: 1 << 20, logger: slog.New(slog.NewTextHandler(&out, nil))}
+	now := time.Unix(1, 0)
+	for _, free := range []uint64{1 << 20, 1, 2, 3, 1 << 20, 1 << 21} {
+		disk.free = free
+		now = now.Add(diskCheckEvery)
+		if err := g.check(now); errors.Is(err, ErrDiskFull) != (free < 1<<20) {
+			t.Errorf("%d bytes free: %v", free, err)
+		}
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(lines) != 2 || !strings.Contains(lines[0], "free_bytes=1 ") || !strings.Contains(lines[1], "room again") {
+		t.Errorf("logged %q", lines)
+	}
 }

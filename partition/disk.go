@@ -2,6 +2,7 @@ package partition
 
 import (
 	"fmt"
+	"log/slog"
 	"sync/atomic"
 	"time"
 
@@ -16,6 +17,7 @@ type diskGuard struct {
 	fs      vfs.FS
 	dir     string
 	minFree uint64
+	logger  *slog.Logger
 
 	next atomic.Int64 // when the next check is due, ns since the epoch; whoever moves it makes the check
 	full atomic.Pointer[error]
@@ -32,15 +34,21 @@ func (g *diskGuard) check(now time.Time) error {
 	return nil
 }
 
+// measure logs when the shortage begins and when it ends, not in between.
 func (g *diskGuard) measure() {
 	free, _, err := g.fs.Free(g.dir)
 	if err != nil {
 		return
 	}
 	if free >= g.minFree {
-		g.full.Store(nil)
+		if was := g.full.Swap(nil); was != nil {
+			g.logger.Info("disk has room again: records are taken", "dir", g.dir, "free_bytes", free)
+		}
 		return
 	}
 	refusal := fmt.Errorf("%w: %d bytes free in %s, appends need %d", ErrDiskFull, free, g.dir, g.minFree)
-	g.full.Store(&refusal)
+	if was := g.full.Swap(&refusal); was == nil {
+		g.logger.Warn("disk is nearly full: records are refused until there is room",
+			"dir", g.dir, "free_bytes", free, "needed_bytes", g.minFree)
+	}
 }

@@ -2,6 +2,7 @@ package partition
 
 import (
 	"context"
+	"log/slog"
 	"slices"
 	"sync"
 	"testing"
@@ -215,7 +216,8 @@ func newFixture(t *testing.T) *fixture {
 	f.group = &fakeGroup{log: &fakeLog{}, headers: map[*byte]batch.Header{}}
 	f.Partition = &Partition{
 		topic: "t", log: f.group.log, group: f.group, voters: []replication.ServerID{"1"}, now: f.clock.now,
-		disk: &diskGuard{fs: f.disk, minFree: 1 << 20}, applied: newProducers(24 * 3600 * 1000), overlay: overlay{},
+		disk:    &diskGuard{fs: f.disk, minFree: 1 << 20, logger: slog.New(slog.DiscardHandler)},
+		applied: newProducers(24 * 3600 * 1000), overlay: overlay{},
 	}
 	f.role.Store(roleFollower)
 	f.group.p = f.Partition

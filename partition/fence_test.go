@@ -95,6 +95,9 @@ func TestFailedLogSaysSo(t *testing.T) {
 	if _, err := p.Marks(-1); !errors.Is(err, ErrDamaged) || errors.Is(err, ErrNotLeader) {
 		t.Fatalf("marks: %v", err)
 	}
+	if leader, _ := p.Leader(); !p.Damaged() || leader != "" {
+		t.Fatalf("damaged is %v, %q leads", p.Damaged(), leader)
+	}
 	_ = r.close()
 	r = mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes})
 	defer mustClose(t, r)

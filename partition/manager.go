@@ -18,6 +18,9 @@ import (
 	"github.com/quirelog/quire/segment/vfs"
 )
 
+// MinFreeBytes is how much of a disk is left to reading, deleting and Raft's own writes unless Options say otherwise.
+const MinFreeBytes = 64 << 20
+
 // Options of a Manager.
 type Options struct {
 	FS          vfs.FS // nil: the operating system
@@ -26,7 +29,7 @@ type Options struct {
 	Flusher     *flush.Flusher
 	Now         func() time.Time // nil: time.Now
 	ProducerTTL time.Duration    // a producer idle this long is forgotten; 0: 24 h
-	MinFree     uint64           // bytes free on the disk below which appends get ErrDiskFull; 0: 64 MiB
+	MinFree     uint64           // bytes free on the disk below which appends get ErrDiskFull; 0: MinFreeBytes
 	Logger      *slog.Logger     // nil: discards
 }
 
@@ -41,7 +44,7 @@ func (o Options) withDefaults() Options {
 		o.ProducerTTL = 24 * time.Hour
 	}
 	if o.MinFree == 0 {
-		o.MinFree = 64 << 20
+		o.MinFree = MinFreeBytes
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -99,7 +102,7 @@ func NewManager(o Options) (*Manager, error) {
 
 func newManager(o Options, s storage) (*Manager, error) {
 	m := &Manager{o: o, storage: s, busy: map[place]chan struct{}{}}
-	m.disk = &diskGuard{fs: o.FS, dir: o.Dir, minFree: o.MinFree}
+	m.disk = &diskGuard{fs: o.FS, dir: o.Dir, minFree: o.MinFree, logger: o.Logger}
 	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
@@ -212,6 +215,10 @@ func (m *Manager) All() []*Partition {
 	})
 	return all
 }
+
+// DiskFull says why appends are refused now: ErrDiskFull, or nil. It measures at most once a second, and logs when a shortage
+// begins and ends; so whoever wants that told in time calls it now and then, also while nothing is appended.
+func (m *Manager) DiskFull() error { return m.disk.check(m.o.Now()) }
 
 func (m *Manager) forget(p *Partition) {
 	m.byPlace.Delete(place{p.topic, p.id.Partition})

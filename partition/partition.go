@@ -134,6 +134,9 @@ func (p *Partition) Reconfigure(c Config) {
 
 // Leader is who leads, as far as this broker knows ("" nobody), and the leader epoch.
 func (p *Partition) Leader() (replication.ServerID, int32) {
+	if p.role.Load() == roleFailed && len(p.voters) == 1 {
+		return "", -1
+	}
 	if p.group != nil {
 		leader, term := p.group.Leader()
 		return leader, int32(term)
@@ -144,9 +147,9 @@ func (p *Partition) Leader() (replication.ServerID, int32) {
 	return "", -1
 }
 
-// Damaged says whether the replica is fenced because its log is damaged. The only replica of a partition is then read-only,
-// up to the damage; one of several serves nothing.
-func (p *Partition) Damaged() bool { return p.damaged }
+// Damaged says whether the replica is fenced because its log is damaged or has failed. The only replica of a partition is
+// read-only, up to the damage; one of several, and one whose log has failed since it was opened, serves nothing.
+func (p *Partition) Damaged() bool { return p.damaged || p.role.Load() == roleFailed }
 
 // ProducerState is one producer as the partition knows it.
 type ProducerState struct {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -80,74 +79,4 @@ func (c *cli) writeCluster(w io.Writer, v clusterView) {
 		t.add(b.ID, b.Address, b.Rack, role)
 	}
 	t.write(w, c.width)
-}
-
-type healthView struct {
-	Healthy         bool     `json:"healthy"`
-	Controller      int32    `json:"controller"` // -1: none
-	Brokers         int      `json:"brokers"`
-	Partitions      int      `json:"partitions"`
-	Leaderless      []string `json:"leaderless"` // TOPIC/PARTITION
-	UnderReplicated []string `json:"under_replicated"`
-}
-
-func (c *cli) clusterHealthCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "health",
-		Short: "Say whether every partition has a leader and all its replicas",
-		Long:  "Exits with 0 when healthy, 10 when not, 3 when no broker answers.",
-		Example: `  quire cluster health
-  quire cluster health -o json`,
-		Args: wantArgs(0, 0, "no arguments"),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error {
-				md, err := adm.Metadata(ctx)
-				if err != nil {
-					return fmt.Errorf("load the cluster: %w", err)
-				}
-				v := viewHealth(md)
-				if err := c.answer(v, func(w io.Writer) { writeHealth(w, v) }); err != nil {
-					return err
-				}
-				if !v.Healthy {
-					return errUnhealthy
-				}
-				return nil
-			})
-		},
-	}
-}
-
-func viewHealth(md kadm.Metadata) healthView {
-	v := healthView{Controller: md.Controller, Brokers: len(md.Brokers), Leaderless: []string{}, UnderReplicated: []string{}}
-	for _, t := range md.Topics.Sorted() {
-		for _, p := range t.Partitions.Sorted() {
-			v.Partitions++
-			name := fmt.Sprintf("%s/%d", t.Topic, p.Partition)
-			if p.Leader < 0 {
-				v.Leaderless = append(v.Leaderless, name)
-			} else if len(p.ISR) < len(p.Replicas) {
-				v.UnderReplicated = append(v.UnderReplicated, name)
-			}
-		}
-	}
-	v.Healthy = v.Controller >= 0 && len(v.Leaderless)+len(v.UnderReplicated) == 0
-	return v
-}
-
-func writeHealth(w io.Writer, v healthView) {
-	state := "healthy"
-	if !v.Healthy {
-		state = "UNHEALTHY"
-	}
-	fmt.Fprintf(w, "%s: %s, %s\n", state, plural(v.Brokers, "broker"), plural(v.Partitions, "partition"))
-	if v.Controller < 0 {
-		fmt.Fprintln(w, "no controller")
-	}
-	if len(v.Leaderless) > 0 {
-		fmt.Fprintf(w, "without a leader: %s\n", strings.Join(v.Leaderless, " "))
-	}
-	if len(v.UnderReplicated) > 0 {
-		fmt.Fprintf(w, "lacking replicas: %s\n", strings.Join(v.UnderReplicated, " "))
-	}
 }
