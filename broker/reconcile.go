@@ -210,21 +210,22 @@ func (r *reconciler) await(ctx context.Context, image *controller.Image) error {
 	}
 }
 
-// awaitLeaders returns when the partitions of t that belong here lead, or says why one does not. t is of the controller's image.
+// awaitLeaders returns when the partitions of t that belong here lead, or says why some do not. t is of the controller's image.
 // A topic that is gone meanwhile is nothing to wait for.
 func (r *reconciler) awaitLeaders(ctx context.Context, t *controller.Topic) error {
 	if err := r.await(ctx, r.controller.Image()); err != nil {
 		return fmt.Errorf("topic %s: %w", t.Name, err)
 	}
+	var errs []error // one that fails is no reason to come before the others lead
 	for n, part := range t.Partitions {
 		if !slices.Contains(part.Replicas, r.self) {
 			continue
 		}
 		if err := r.awaitLeader(ctx, partition.ID{Topic: t.ID, Partition: int32(n)}); err != nil {
-			return fmt.Errorf("topic %s partition %d: %w", t.Name, n, err)
+			errs = append(errs, fmt.Errorf("topic %s partition %d: %w", t.Name, n, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 func (r *reconciler) awaitLeader(ctx context.Context, id partition.ID) error {
