@@ -111,6 +111,11 @@ func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceReques
 	if err != nil {
 		return nil, nil, err
 	}
+	if needsConversion(&h, &topic.config) {
+		if only, h, err = p.b.convert(ctx, only, h, &topic.config); err != nil {
+			return nil, nil, err
+		}
+	}
 	pending, err := replica.Append(ctx, only, h, partition.Acks(p.acks))
 	return replica, pending, err
 }

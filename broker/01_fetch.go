@@ -3,10 +3,12 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication/controller"
+	"github.com/quirelog/quire/segment/batch"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -108,7 +110,10 @@ func (f *fetch) wait(ctx context.Context) {
 }
 
 func (f *fetch) find(p *fetchPartition) (*partition.Partition, error) {
-	replica, _, err := f.b.replica(f.view, f.req.Version >= 13, p.key.topic, p.key.id, p.key.partition)
+	replica, topic, err := f.b.replica(f.view, f.req.Version >= 13, p.key.topic, p.key.id, p.key.partition)
+	if err == nil && f.req.Version < 10 && topic.config.Compression.Codec == batch.Zstd {
+		err = fmt.Errorf("%w: zstd needs fetch version 10", errCompression)
+	}
 	return replica, err
 }
 

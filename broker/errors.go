@@ -27,6 +27,7 @@ var (
 	errInvalidRecord     = errors.New("invalid record batch")
 	errInvalidAcks       = errors.New("acks must be -1, 0 or 1")
 	errTooLarge          = errors.New("record batch is larger than max.message.bytes")
+	errTimestamp         = errors.New("timestamp is out of range")
 	errCompression       = errors.New("unsupported compression type")
 	errTooFewReplicas    = errors.New("fewer replicas are in sync than min.insync.replicas")
 	errTransactional     = errors.New("this broker does not have transactions")
@@ -72,6 +73,7 @@ var kafkaErrors = []struct {
 	{batch.ErrTooLarge, kerr.MessageTooLarge},
 	{errInvalidRecord, kerr.InvalidRecord},
 	{errTooLarge, kerr.MessageTooLarge},
+	{errTimestamp, kerr.InvalidTimestamp},
 	{errCompression, kerr.UnsupportedCompressionType},
 	{errInvalidAcks, kerr.InvalidRequiredAcks},
 	{errTooFewReplicas, kerr.NotEnoughReplicas},

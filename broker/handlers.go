@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/broker/config"
+	"golang.org/x/sync/semaphore"
 )
 
 // handlerState is what the handlers of all connections share, beside the broker's parts.
@@ -14,6 +15,9 @@ type handlerState struct {
 	views       views
 	producerIDs producerIDs
 	topicChange sync.Mutex // held while topics or partitions are checked and made
+	// recompressing is the memory for decoding batches of producers, recompressBytes in all. Nothing else is waited for while
+	// some of it is held.
+	recompressing *semaphore.Weighted
 	// maxPartitions is the most partition replicas that a broker takes.
 	maxPartitions int
 }
@@ -25,7 +29,11 @@ const (
 )
 
 func newHandlerState(cfg config.Config) handlerState {
-	return handlerState{sessions: newFetchSessions(cfg.FetchSessions, time.Now), maxPartitions: partitionLimit(openFileLimit())}
+	return handlerState{
+		sessions:      newFetchSessions(cfg.FetchSessions, time.Now),
+		recompressing: semaphore.NewWeighted(recompressBytes),
+		maxPartitions: partitionLimit(openFileLimit()),
+	}
 }
 
 // partitionLimit is how many partitions fit within a limit on open files.

@@ -42,6 +42,10 @@ const (
 	crowdedFrameTime = 10 * time.Second
 	arrivalStep      = time.Second
 
+	// recompressBytes is the memory that batches take together while the broker decompresses or compresses them; more wait. One
+	// that needs more than that is alone.
+	recompressBytes = 128 << 20
+
 	// maxFetchWait is the longest that a Fetch waits for records, whatever the client asks for: what its connection has
 	// queued behind it holds memory.
 	maxFetchWait = time.Minute

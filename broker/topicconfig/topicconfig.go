@@ -1,5 +1,5 @@
-// Package topicconfig is the table of topic configuration keys: type, default, validation and documentation. A key is in the table
-// only where it has an effect.
+// Package topicconfig is the table of topic configuration keys: type, default, validation and documentation. A key that has no
+// effect yet is in the table only where Kafka's tools set it often, and its documentation says so.
 package topicconfig
 
 import (
@@ -20,6 +20,9 @@ const (
 	String Type = 2
 	Int    Type = 3
 	Long   Type = 5
+
+	Boolean Type = 1
+	Double  Type = 6
 )
 
 // String is Kafka's name of the type.
@@ -29,6 +32,10 @@ func (t Type) String() string {
 		return "INT"
 	case Long:
 		return "LONG"
+	case Boolean:
+		return "BOOLEAN"
+	case Double:
+		return "DOUBLE"
 	default:
 		return "STRING"
 	}
@@ -44,6 +51,10 @@ type Config struct {
 	MaxMessageBytes   int32         // of one record batch as the client sent it
 	MinInsyncReplicas int32
 	LogAppendTime     bool // message.timestamp.type=LogAppendTime
+
+	Compression Compression
+	Timestamps  TimestampBounds
+	lags        compactionLags
 }
 
 // Key is one row of the table.
@@ -54,12 +65,17 @@ type Key struct {
 	Default string
 	Doc     string
 
-	min, max int64    // of Int and Long
-	oneOf    []string // of String
-	set      func(c *Config, n int64, s string)
+	min, max int64                              // of Int, Long and Double
+	also     int64                              // of Int and Long: allowed beside min to max
+	oneOf    []string                           // of String
+	set      func(c *Config, n int64, s string) // nil: nothing of this version asks for the value
 }
 
-// keys is the table, by name.
+// table is all keys, by name.
+var table = slices.SortedFunc(slices.Values(slices.Concat(keys, compressionKeys, timestampKeys, flushKeys, compactionKeys)),
+	func(a, b Key) int { return strings.Compare(a.Name, b.Name) })
+
+// keys are those of segments, sizes and replicas, by name.
 var keys = []Key{
 	{
 		Name: "max.message.bytes", Broker: "message.max.bytes", Type: Int, Default: "1048588", max: math.MaxInt32,
@@ -95,11 +111,11 @@ func milliseconds(n int64) time.Duration {
 }
 
 // Keys lists the table by name.
-func Keys() []Key { return slices.Clone(keys) }
+func Keys() []Key { return slices.Clone(table) }
 
 // Find returns the row of name.
 func Find(name string) (Key, bool) {
-	for _, k := range keys {
+	for _, k := range table {
 		if k.Name == name {
 			return k, true
 		}
@@ -110,8 +126,8 @@ func Find(name string) (Key, bool) {
 // defaults is the configuration of a topic that sets nothing.
 var defaults = func() Config {
 	var c Config
-	for i := range keys {
-		if err := keys[i].apply(&c, keys[i].Default); err != nil {
+	for i := range table {
+		if err := table[i].apply(&c, table[i].Default); err != nil {
 			panic(err)
 		}
 	}
@@ -133,6 +149,9 @@ func Parse(values map[string]string) (Config, error) {
 			faults = append(faults, err)
 		}
 	}
+	if len(faults) == 0 {
+		faults = append(faults, c.lags.check())
+	}
 	return c, errors.Join(faults...)
 }
 
@@ -146,9 +165,9 @@ func parseOne(c *Config, name, value string) error {
 
 // UnknownKey is the error for a key that is not in the table; it says which are.
 func UnknownKey(name string) error {
-	known := make([]string, len(keys))
-	for i := range keys {
-		known[i] = keys[i].Name
+	known := make([]string, len(table))
+	for i := range table {
+		known[i] = table[i].Name
 	}
 	return fmt.Errorf("%w: unknown topic config name: %s (known: %s)", ErrInvalid, name, strings.Join(known, ", "))
 }
@@ -163,24 +182,43 @@ func (k *Key) apply(c *Config, value string) error {
 	bad := func(why string) error {
 		return fmt.Errorf("%w: invalid value %s for configuration %s: %s", ErrInvalid, value, k.Name, why)
 	}
-	if k.Type == String {
+	switch k.Type {
+	case String:
 		if !slices.Contains(k.oneOf, value) {
 			return bad("must be one of: " + strings.Join(k.oneOf, ", "))
 		}
-		k.set(c, 0, value)
+		k.store(c, 0, value)
+		return nil
+	case Boolean:
+		if !slices.Contains(k.oneOf, strings.ToLower(strings.TrimSpace(value))) {
+			return bad(k.Doc) // says which and why
+		}
+		return nil
+	case Double:
+		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
+		if err != nil || !(f >= float64(k.min) && f <= float64(k.max)) {
+			return bad(fmt.Sprintf("must be a number from %d to %d", k.min, k.max))
+		}
 		return nil
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 	switch {
 	case err != nil:
 		return bad("not a number of type " + k.Type.String())
+	case k.also != 0 && n == k.also:
 	case n < k.min:
 		return bad(fmt.Sprintf("must be at least %d", k.min))
 	case n > k.max:
 		return bad(fmt.Sprintf("must be at most %d", k.max))
 	}
-	k.set(c, n, "")
+	k.store(c, n, "")
 	return nil
+}
+
+func (k *Key) store(c *Config, n int64, s string) {
+	if k.set != nil {
+		k.set(c, n, s)
+	}
 }
 
 func sortedNames(m map[string]string) []string {

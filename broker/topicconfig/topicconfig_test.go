@@ -9,7 +9,8 @@ import (
 )
 
 func TestParse(t *testing.T) {
-	def := Config{SegmentBytes: 128 << 20, SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1048588, MinInsyncReplicas: 1}
+	def := Config{SegmentBytes: 128 << 20, SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1048588, MinInsyncReplicas: 1,
+		Compression: Default().Compression, Timestamps: Default().Timestamps, lags: Default().lags}
 	with := func(f func(*Config)) Config { c := def; f(&c); return c }
 	for _, c := range []struct {
 		name   string
@@ -24,13 +25,15 @@ func TestParse(t *testing.T) {
 				"segment.bytes": "1048576", "segment.ms": "1000", "max.message.bytes": "0", "min.insync.replicas": "2",
 				"message.timestamp.type": "LogAppendTime",
 			},
-			want: Config{SegmentBytes: 1 << 20, SegmentAge: time.Second, MinInsyncReplicas: 2, LogAppendTime: true},
+			want: with(func(c *Config) {
+				c.SegmentBytes, c.SegmentAge, c.MinInsyncReplicas, c.LogAppendTime, c.MaxMessageBytes = 1<<20, time.Second, 2, true, 0
+			}),
 		},
 		{
 			name: "age beyond a duration", values: map[string]string{"segment.ms": "9223372036854775807"},
 			want: with(func(c *Config) { c.SegmentAge = math.MaxInt64 / time.Millisecond * time.Millisecond }),
 		},
-		{name: "unknown", values: map[string]string{"nokey": "1"}, want: def, faults: []string{"nokey", "known: max.message.bytes"}},
+		{name: "unknown", values: map[string]string{"nokey": "1"}, want: def, faults: []string{"nokey", "known: "}},
 		{name: "no effect yet", values: map[string]string{"cleanup.policy": "compact"}, want: def, faults: []string{"cleanup.policy"}},
 		{name: "not a number", values: map[string]string{"segment.bytes": "1MiB"}, want: def, faults: []string{"of type INT"}},
 		{name: "below", values: map[string]string{"segment.bytes": "1048575"}, want: def, faults: []string{"at least 1048576"}},

@@ -99,29 +99,48 @@ var xerialMagic = []byte{0x82, 'S', 'N', 'A', 'P', 'P', 'Y', 0}
 const xerialHeader = 16
 
 func readSnappy(dst, src []byte, limit int) ([]byte, error) {
-	if !bytes.HasPrefix(src, xerialMagic) {
-		return snappyBlock(dst, src, limit)
-	}
-	if len(src) < xerialHeader {
-		return dst, io.ErrUnexpectedEOF
-	}
-	src = src[xerialHeader:]
-	for len(src) > 0 {
-		if len(src) < 4 {
-			return dst, io.ErrUnexpectedEOF
+	blocks, err := snappyBlocksOf(src)
+	for err == nil && blocks.more() {
+		var block []byte
+		if block, err = blocks.next(); err == nil {
+			dst, err = snappyBlock(dst, block, limit)
 		}
-		n := int64(binary.BigEndian.Uint32(src))
-		src = src[4:]
-		if n > int64(len(src)) {
-			return dst, fmt.Errorf("block of %d bytes, %d are left", n, len(src))
-		}
-		var err error
-		if dst, err = snappyBlock(dst, src[:n], limit); err != nil {
-			return dst, err
-		}
-		src = src[n:]
 	}
-	return dst, nil
+	return dst, err
+}
+
+// snappyBlocks takes a records part of snappy apart.
+type snappyBlocks struct {
+	src    []byte // what is left
+	framed bool   // as snappy-java does
+}
+
+func snappyBlocksOf(src []byte) (snappyBlocks, error) {
+	switch {
+	case !bytes.HasPrefix(src, xerialMagic):
+		return snappyBlocks{src: src}, nil
+	case len(src) < xerialHeader:
+		return snappyBlocks{}, io.ErrUnexpectedEOF
+	}
+	return snappyBlocks{src: src[xerialHeader:], framed: true}, nil
+}
+
+func (s *snappyBlocks) more() bool { return len(s.src) > 0 }
+
+func (s *snappyBlocks) next() (block []byte, err error) {
+	if !s.framed {
+		block, s.src = s.src, nil
+		return block, nil
+	}
+	if len(s.src) < 4 {
+		return nil, io.ErrUnexpectedEOF
+	}
+	n := int64(binary.BigEndian.Uint32(s.src))
+	if s.src = s.src[4:]; n > int64(len(s.src)) {
+		return nil, fmt.Errorf("block of %d bytes, %d are left", n, len(s.src))
+	}
+	block, s.src = s.src[:n], s.src[n:]
+	return block, nil
 }
 
 // maxSnappyRatio is above what the format can reach: a copy of 64 bytes takes 3. It keeps a length that is only claimed from
