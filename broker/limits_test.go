@@ -17,7 +17,7 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"minFrameBytes": minFrameBytes, "maxControlBytes": maxControlBytes, "maxElements": maxElements, "maxPipelined": maxPipelined,
 		"readBufferBytes": readBufferBytes, "provenBytes": provenBytes, "eagerFrameBytes": eagerFrameBytes, "decodeFactor": decodeFactor,
 		"recompressBytes": recompressBytes,
-		"heldFactor": heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
+		"heldFactor":      heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
 		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),
 		"maxFetchWait": int(maxFetchWait / time.Second), "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,

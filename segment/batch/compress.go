@@ -10,7 +10,6 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/snappy"
-	"github.com/klauspost/compress/zstd"
 	"github.com/pierrec/lz4/v4"
 )
 
@@ -169,30 +168,11 @@ func snappyBlock(dst, block []byte, limit int) ([]byte, error) {
 // maxZstdWindow is the limit of Kafka's own decoder (window log 27).
 const maxZstdWindow = 128 << 20
 
-// zstdDecoder serves all goroutines: DecodeAll keeps no state between calls. It never allocates a window, only the output,
-// which WithDecodeAllCapLimit holds to the capacity it is given.
-var zstdDecoder = sync.OnceValues(func() (*zstd.Decoder, error) {
-	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecodeAllCapLimit(true))
-})
-
-// readZstd tries with the buffer it has and doubles it while the output does not fit: streams carry no content size.
 func readZstd(dst, src []byte, limit int) ([]byte, error) {
-	d, err := zstdDecoder()
+	r, done, err := openZstd(src)
 	if err != nil {
 		return dst, err
 	}
-	if cap(dst) > limit {
-		dst = dst[:0:limit]
-	}
-	for {
-		out, err := d.DecodeAll(src, dst)
-		if !errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-			return out, err
-		}
-		if cap(dst) >= limit {
-			return dst, tooLarge(limit)
-		}
-		dst = make([]byte, 0, min(limit, max(2*cap(dst), 4*len(src))))
-	}
+	defer done()
+	return readAll(dst, r, limit)
 }

@@ -24,7 +24,7 @@ func openPlain(c Compression, src []byte, limit int) (plain io.Reader, done func
 	case LZ4:
 		plain, done, err = openLZ4(src)
 	case Zstd:
-		plain, done, err = openZstd(src, limit)
+		plain, done, err = openZstd(src)
 	default:
 		err = fmt.Errorf("%w: unknown codec %d", ErrInvalidRecord, c)
 	}
@@ -146,7 +146,7 @@ func zstdWindow(src []byte) uint64 {
 	return frame.WindowSize
 }
 
-func openZstd(src []byte, limit int) (io.Reader, func(), error) {
+func openZstd(src []byte) (io.Reader, func(), error) {
 	window := zstdWindow(src)
 	if window > maxZstdWindow {
 		return nil, nil, fmt.Errorf("window of %d bytes, the limit is %d", window, maxZstdWindow)

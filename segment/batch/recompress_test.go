@@ -67,7 +67,7 @@ func mixedRecords(n int) []Record {
 }
 
 func TestRecompressLevels(t *testing.T) {
-	records := mixedRecords(400)
+	records := mixedRecords(150)
 	old, err := (&Builder{Compression: Snappy}).Build(records)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestRecompressLevels(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%+v: %v", to, err)
 			}
-			if want := (Times{1e12, 1e12 + 399}); times != want {
+			if want := (Times{1e12, 1e12 + 149}); times != want {
 				t.Errorf("%+v: times %+v", to, times)
 			}
 			if got, err := collect(b, 0); err != nil || !reflect.DeepEqual(got, records) {
@@ -93,6 +93,19 @@ func TestRecompressLevels(t *testing.T) {
 	for _, no := range []Target{{Codec: Gzip, Level: 0}, {Codec: Gzip, Level: 10}, {Codec: LZ4}, {Codec: LZ4, Level: 18}, {Codec: 5}} {
 		if _, _, err := Recompress(old, no); err == nil {
 			t.Errorf("%+v passed", no)
+		}
+	}
+}
+
+// TestZstdOfAnySize: what is decompressed may fit into the buffer that is there, or not, at any byte.
+func TestZstdOfAnySize(t *testing.T) {
+	b, err := (&Builder{Compression: Zstd}).Build(mixedRecords(120))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for size := 0; size < 400<<10; size += 4096 {
+		if _, err := decompress(make([]byte, 0, size), Zstd, b[HeaderSize:], 1<<20); err != nil {
+			t.Fatalf("into %d bytes: %v", size, err)
 		}
 	}
 }
@@ -127,7 +140,7 @@ func TestLevelsTakeEffect(t *testing.T) {
 
 // TestBombs: what grows stops at either limit.
 func TestBombs(t *testing.T) {
-	const plain = 64 << 20
+	const plain = 8 << 20
 	for _, c := range codecs[1:] {
 		b, err := (&Builder{Compression: c}).Build([]Record{{Value: make([]byte, plain)}})
 		if err != nil {
