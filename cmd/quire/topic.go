@@ -7,7 +7,6 @@ import (
 	"io"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -55,7 +54,7 @@ func (c *cli) topicCreateCommand() *cobra.Command {
 		Use:   "create NAME...",
 		Short: "Create topics",
 		Long: "Partitions and replicas that are not given are the broker's defaults. Configuration keys are Kafka's; values\n" +
-			"may be human: 1d, 64MiB. Quire knows\n  " + strings.Join(topicKeys(), ", ") + ".",
+			"may be human: 1d, 64MiB. Quire knows\n" + indented(topicKeys(), helpColumns) + ".",
 		Example: `  quire topic create orders
   quire topic create orders -p 6 -r 1
   quire topic create events -p 12 -c segment.ms=1d -c segment.bytes=64MiB -c max.message.bytes=4MiB`,

@@ -136,6 +136,30 @@ func topicKeys() []string {
 	return names
 }
 
+// helpColumns is how wide lists in a help text are.
+const helpColumns = 110
+
+// indented is words, separated by commas, in indented lines of at most so many columns.
+func indented(words []string, columns int) string {
+	var text strings.Builder
+	at := 0
+	for i, w := range words {
+		switch {
+		case i == 0:
+			text.WriteString("  ")
+		case at+2+len(w) > columns:
+			text.WriteString(",\n  ")
+			at = 0
+		default:
+			text.WriteString(", ")
+			at += 2
+		}
+		text.WriteString(w)
+		at += len(w)
+	}
+	return text.String()
+}
+
 // completeConfigs offers the configuration keys of a topic.
 func completeConfigs(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 	keys := topicKeys()

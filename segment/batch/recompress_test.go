@@ -99,7 +99,11 @@ func TestRecompressLevels(t *testing.T) {
 
 // TestZstdOfAnySize: what is decompressed may fit into the buffer that is there, or not, at any byte.
 func TestZstdOfAnySize(t *testing.T) {
-	b, err := (&Builder{Compression: Zstd}).Build(mixedRecords(120))
+	plain, err := new(Builder).Build(mixedRecords(120))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, _, err := Recompress(plain, target(Zstd))
 	if err != nil {
 		t.Fatal(err)
 	}
