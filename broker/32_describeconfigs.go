@@ -4,9 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
 
-	"github.com/quirelog/quire/broker/config"
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/replication/controller"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -57,9 +55,7 @@ func (b *Broker) describeConfigs(
 		if err := b.checkBrokerName(res.ResourceName); err != nil {
 			return nil, err
 		}
-		if res.ResourceName != "" { // "" is the cluster-wide default, which nothing sets
-			described = b.describeBroker()
-		}
+		described = b.describeBroker(res.ResourceName)
 	default:
 		return nil, fmt.Errorf("%w: resource type %d has no configuration", errInvalidRequest, res.ResourceType)
 	}
@@ -77,22 +73,6 @@ func (b *Broker) describeConfigs(
 		}
 	}
 	return described, nil
-}
-
-// checkBrokerName checks that a broker resource is this broker, or "" for the default of all.
-func (b *Broker) checkBrokerName(name string) error {
-	if name == "" {
-		return nil
-	}
-	id, err := strconv.ParseInt(name, 10, 32)
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: broker id must be an integer, but it is: %s", errInvalidRequest, name)
-	case int32(id) != b.cfg.NodeID || name != strconv.Itoa(int(b.cfg.NodeID)):
-		return fmt.Errorf("%w: unexpected broker id, expected %d or empty string, but received %s",
-			errInvalidRequest, b.cfg.NodeID, name)
-	}
-	return nil
 }
 
 // topicValue is what a topic has for a key, and where that comes from.
@@ -120,25 +100,4 @@ func synonym(name, value string, source kmsg.ConfigSource) kmsg.DescribeConfigsR
 	s := kmsg.NewDescribeConfigsResponseResourceConfigConfigSynonym()
 	s.Name, s.Value, s.Source = name, &value, source
 	return s
-}
-
-// describeBroker lists the broker's own configuration. It is read when the broker starts, so all of it is read-only.
-func (b *Broker) describeBroker() []kmsg.DescribeConfigsResponseResourceConfig {
-	var described []kmsg.DescribeConfigsResponseResourceConfig
-	def := config.Default()
-	for _, k := range config.Keys() {
-		c := kmsg.NewDescribeConfigsResponseResourceConfig()
-		value, usual := b.cfg.Value(k.Name), def.Value(k.Name)
-		c.Name, c.Value, c.ReadOnly = k.Name, &value, true
-		c.Source = kmsg.ConfigSourceStaticBrokerConfig
-		if c.IsDefault = value == usual; c.IsDefault {
-			c.Source = kmsg.ConfigSourceDefaultConfig
-		} else {
-			c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, value, c.Source))
-		}
-		c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, usual, kmsg.ConfigSourceDefaultConfig))
-		c.ConfigType, c.Documentation = kmsg.ConfigTypeString, &k.Doc
-		described = append(described, c)
-	}
-	return described
 }

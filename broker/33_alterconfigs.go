@@ -31,9 +31,7 @@ func startAlterConfigs(_ context.Context, b *Broker, r *request) finish {
 			}
 			err := errDuplicateResource
 			if count[key] == 1 {
-				err = b.alterResource(ctx, key, req.ValidateOnly, func(t *controller.Topic) ([]controller.ConfigChange, error) {
-					return replacingChanges(t, res.Configs)
-				}, replacedNames(res.Configs))
+				err = b.alterResource(ctx, key, req.ValidateOnly, replacing(res.Configs))
 			}
 			count[key] = 0
 			rr := kmsg.NewAlterConfigsResponseResource()
@@ -45,12 +43,17 @@ func startAlterConfigs(_ context.Context, b *Broker, r *request) finish {
 	}
 }
 
-func replacedNames(configs []kmsg.AlterConfigsRequestResourceConfig) []string {
-	var names []string
-	for i := range configs {
-		names = append(names, configs[i].Name)
+func replacing(configs []kmsg.AlterConfigsRequestResourceConfig) alteration {
+	a := alteration{
+		ofTopic: func(t *controller.Topic) ([]controller.ConfigChange, error) { return replacingChanges(t, configs) },
+		ofBroker: func(have map[string]string) ([]controller.ConfigChange, error) {
+			return replacingBrokerChanges(have, configs)
+		},
 	}
-	return names
+	for i := range configs {
+		a.names = append(a.names, configs[i].Name)
+	}
+	return a
 }
 
 // replacingChanges sets what a request names and removes the rest of what t sets.

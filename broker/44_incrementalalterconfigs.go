@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/replication/controller"
@@ -31,9 +30,7 @@ func startIncrementalAlterConfigs(_ context.Context, b *Broker, r *request) fini
 			}
 			err := errDuplicateResource
 			if count[key] == 1 {
-				err = b.alterResource(ctx, key, req.ValidateOnly, func(t *controller.Topic) ([]controller.ConfigChange, error) {
-					return incrementalChanges(res.Configs)
-				}, incrementalNames(res.Configs))
+				err = b.alterResource(ctx, key, req.ValidateOnly, incremental(res.Configs))
 			}
 			count[key] = 0
 			rr := kmsg.NewIncrementalAlterConfigsResponseResource()
@@ -51,12 +48,30 @@ type configResource struct {
 	name string
 }
 
-func incrementalNames(configs []kmsg.IncrementalAlterConfigsRequestResourceConfig) []string {
-	var names []string
-	for i := range configs {
-		names = append(names, configs[i].Name)
+// alteration is what a request changes of a resource, whichever it is.
+type alteration struct {
+	names    []string // keys of the request
+	ofTopic  func(t *controller.Topic) ([]controller.ConfigChange, error)
+	ofBroker func(have map[string]string) ([]controller.ConfigChange, error)
+}
+
+func incremental(configs []kmsg.IncrementalAlterConfigsRequestResourceConfig) alteration {
+	a := alteration{
+		ofTopic: func(*controller.Topic) ([]controller.ConfigChange, error) {
+			for i := range configs { // as in Kafka, what is not there can be removed, whatever it is
+				_, known := topicconfig.Find(configs[i].Name)
+				if !known && configs[i].Op != kmsg.IncrementalAlterConfigOpDelete {
+					return nil, topicconfig.UnknownKey(configs[i].Name)
+				}
+			}
+			return incrementalChanges(configs)
+		},
+		ofBroker: func(map[string]string) ([]controller.ConfigChange, error) { return incrementalChanges(configs) },
 	}
-	return names
+	for i := range configs {
+		a.names = append(a.names, configs[i].Name)
+	}
+	return a
 }
 
 // incrementalChanges turns a request's operations into changes. No key is a list yet, so nothing can be appended or
@@ -65,9 +80,6 @@ func incrementalChanges(configs []kmsg.IncrementalAlterConfigsRequestResourceCon
 	var changes []controller.ConfigChange
 	for i := range configs {
 		c := &configs[i]
-		if _, known := topicconfig.Find(c.Name); !known {
-			return nil, topicconfig.UnknownKey(c.Name)
-		}
 		switch c.Op {
 		case kmsg.IncrementalAlterConfigOpSet:
 			if c.Value == nil {
@@ -85,15 +97,13 @@ func incrementalChanges(configs []kmsg.IncrementalAlterConfigsRequestResourceCon
 	return changes, nil
 }
 
-// alterResource applies what changes makes of the topic as it is, all or nothing. names are the keys of the request.
-func (b *Broker) alterResource(ctx context.Context, res configResource, validateOnly bool,
-	changes func(*controller.Topic) ([]controller.ConfigChange, error), names []string,
-) error {
+// alterResource applies what the alteration makes of the resource as it is, all or nothing.
+func (b *Broker) alterResource(ctx context.Context, res configResource, validateOnly bool, a alteration) error {
 	switch {
-	case hasDuplicates(names):
+	case hasDuplicates(a.names):
 		return fmt.Errorf("%w: duplicate configuration keys", errInvalidRequest)
 	case res.kind == kmsg.ConfigResourceTypeBroker:
-		return b.alterBroker(res.name, names)
+		return b.alterBroker(ctx, res.name, validateOnly, a.ofBroker)
 	case res.kind != kmsg.ConfigResourceTypeTopic:
 		return fmt.Errorf("%w: resource type %d has no configuration", errInvalidRequest, res.kind)
 	}
@@ -103,7 +113,7 @@ func (b *Broker) alterResource(ctx context.Context, res configResource, validate
 	if err != nil {
 		return err
 	}
-	list, err := changes(t.Topic)
+	list, err := a.ofTopic(t.Topic)
 	if err != nil {
 		return err
 	}
@@ -115,17 +125,6 @@ func (b *Broker) alterResource(ctx context.Context, res configResource, validate
 	}
 	// Open partitions have it once this image is applied, and whoever asked may count on it.
 	return b.reconciler.await(ctx, b.controller.Image())
-}
-
-// alterBroker refuses, since all of a broker's configuration is read when it starts.
-func (b *Broker) alterBroker(name string, names []string) error {
-	if err := b.checkBrokerName(name); err != nil {
-		return err
-	}
-	if len(names) == 0 {
-		return nil
-	}
-	return fmt.Errorf("%w: cannot update these configs dynamically: %s", errInvalidRequest, strings.Join(names, ", "))
 }
 
 // checkChanges checks the configuration that a topic would have.

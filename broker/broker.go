@@ -127,7 +127,7 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.watchDisk()
-	b.kafka = serveListener(b, ln)
+	b.kafka = serveListener(b, ln, b.maxConnections)
 	b.onClose("connections", b.closeConnections)
 	b.ready.Store(true)
 	return nil

@@ -34,7 +34,7 @@ func serveRows(t testing.TB, change func(*config.Config), rows ...api) *listener
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := serveListener(b, ln)
+	l := serveListener(b, ln, func() int { return cfg.MaxConnections })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), testWait)
 		defer cancel()

@@ -22,12 +22,12 @@ import (
 func configure(t *testing.T, b *Broker, topic string, values map[string]string) {
 	t.Helper()
 	err := b.alterResource(testContext(t), configResource{kmsg.ConfigResourceTypeTopic, topic}, false,
-		func(*controller.Topic) (list []controller.ConfigChange, _ error) {
+		alteration{ofTopic: func(*controller.Topic) (list []controller.ConfigChange, _ error) {
 			for k, v := range values {
 				list = append(list, controller.ConfigChange{Key: k, Value: &v})
 			}
 			return list, nil
-		}, nil)
+		}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ type listener struct {
 	b        *Broker
 	ln       net.Listener
 	budget   *budget
+	limit    func() int // of connections, which may change while it runs
 	draining atomic.Bool
 
 	mu    sync.Mutex
@@ -26,13 +27,14 @@ type listener struct {
 // acceptPause is how long accepting rests after an error that may pass, like too many open files.
 const acceptPause = 50 * time.Millisecond
 
-// serveListener starts serving ln.
-func serveListener(b *Broker, ln net.Listener) *listener {
+// serveListener starts serving ln, up to limit connections at one time.
+func serveListener(b *Broker, ln net.Listener, limit func() int) *listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{
 		b:      b,
 		ln:     ln,
 		budget: newBudget(b.cfg.MaxInFlightBytes),
+		limit:  limit,
 		conns:  make(map[*conn]struct{}),
 		cancel: cancel,
 	}
@@ -73,9 +75,9 @@ func (l *listener) add(c *conn) bool {
 	if l.draining.Load() {
 		return false
 	}
-	if len(l.conns) >= l.b.cfg.MaxConnections {
+	if limit := l.limit(); len(l.conns) >= limit {
 		l.b.metrics.refused.Inc()
-		l.b.log.Debug("connection refused: too many", "remote", c.remote, "limit", l.b.cfg.MaxConnections)
+		l.b.log.Debug("connection refused: too many", "remote", c.remote, "limit", limit)
 		return false
 	}
 	l.conns[c] = struct{}{}

@@ -318,6 +318,7 @@ func TestTopicConfigs(t *testing.T) {
 	}{
 		{"set", "max.message.bytes", "2000", set, nil, 0, "2000"},
 		{"unknown key", "nokey", "1", set, nil, 40, "2000"},
+		{"delete unknown key", "nokey", "", del, nil, 0, "2000"},
 		{"bad value", "max.message.bytes", "x", set, nil, 40, "2000"},
 		{"null", "max.message.bytes", "", set, nil, 42, "2000"},
 		{"append to no list", "max.message.bytes", "1", app, nil, 40, "2000"},

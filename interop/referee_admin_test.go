@@ -178,6 +178,40 @@ func authenticate(version int16) request {
 	}
 }
 
+// alterBroker changes one key of a broker; dry only asks whether it could.
+func alterBroker(name, key string, op kmsg.IncrementalAlterConfigOp, value *string, dry bool) request {
+	return func(*peer) kmsg.Request {
+		req := kmsg.NewPtrIncrementalAlterConfigsRequest()
+		req.SetVersion(1)
+		req.ValidateOnly = dry
+		rs, c := kmsg.NewIncrementalAlterConfigsRequestResource(), kmsg.NewIncrementalAlterConfigsRequestResourceConfig()
+		rs.ResourceType, rs.ResourceName = kmsg.ConfigResourceTypeBroker, name
+		c.Name, c.Value, c.Op = key, value, op
+		rs.Configs = append(rs.Configs, c)
+		req.Resources = append(req.Resources, rs)
+		return req
+	}
+}
+
+// brokerCases change the configuration of a running broker.
+func brokerCases() []refereeCase {
+	const set, remove, add = kmsg.IncrementalAlterConfigOpSet, kmsg.IncrementalAlterConfigOpDelete, kmsg.IncrementalAlterConfigOpAppend
+	value := kmsg.StringPtr
+	return []refereeCase{
+		one("broker: set", alterBroker("1", "max.connections", set, value("5000"), false)),
+		one("broker: unset", alterBroker("1", "max.connections", remove, nil, false)),
+		one("broker: set for all", alterBroker("", "max.connections", set, value("5000"), true)),
+		one("broker: not a number", alterBroker("1", "max.connections", set, value("x"), false)),
+		one("broker: too small", alterBroker("1", "max.connections", set, value("-3"), false)),
+		one("broker: null", alterBroker("1", "max.connections", set, nil, false)),
+		one("broker: append to a number", alterBroker("1", "max.connections", add, value("3"), false)),
+		one("broker: another one", alterBroker("77", "max.connections", set, value("3"), false)),
+		one("broker: by name", alterBroker("one", "max.connections", set, value("3"), false)),
+		one("broker: static key", alterBroker("1", "num.partitions", set, value("3"), false)),
+		one("broker: unset a static key", alterBroker("1", "num.partitions", remove, nil, false)),
+	}
+}
+
 // clusterCases are the calls that operate a cluster, to the only broker of one.
 func clusterCases() []refereeCase {
 	return []refereeCase{

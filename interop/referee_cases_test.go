@@ -15,6 +15,7 @@ func refereeCases() []refereeCase {
 	cases = append(cases, readCases()...)
 	cases = append(cases, adminCases()...)
 	cases = append(cases, clusterCases()...)
+	cases = append(cases, brokerCases()...)
 	return append(cases, topicCases()...)
 }
 

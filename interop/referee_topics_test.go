@@ -96,6 +96,7 @@ func topicCases() []refereeCase {
 		one("delete: unknown name", remove(func(rt *kmsg.DeleteTopicsRequestTopic) { rt.Topic = kmsg.StringPtr("nowhere") })),
 		one("delete: unknown id", remove(func(rt *kmsg.DeleteTopicsRequestTopic) { rt.TopicID = [16]byte{4, 4} })),
 		one("alter: unknown key", alter("odd", "no.such.key", "1", kmsg.IncrementalAlterConfigOpSet)),
+		one("alter: remove an unknown key", alter("odd", "no.such.key", "", kmsg.IncrementalAlterConfigOpDelete)),
 		one("alter: bad value", alter("odd", "segment.bytes", "-3", kmsg.IncrementalAlterConfigOpSet)),
 		one("alter: append to a number", alter("odd", "segment.bytes", "3", kmsg.IncrementalAlterConfigOpAppend)),
 		one("alter: unknown topic", alter("nowhere", "segment.bytes", "1048576", kmsg.IncrementalAlterConfigOpSet)),
