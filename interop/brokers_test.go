@@ -14,12 +14,12 @@ import (
 	"time"
 )
 
-// brokerUnderTest starts bin/quire on a throw-away directory; QUIRE_INTEROP_BROKER=host:port names a running broker instead, and "kafka" starts Apache Kafka,
+// brokerUnderTest starts bin/quire on a throw-away directory, with these further flags; QUIRE_INTEROP_BROKER=host:port names a running broker instead, and "kafka" starts Apache Kafka,
 // which is how the tests themselves are tested.
-func brokerUnderTest(t *testing.T) string {
+func brokerUnderTest(t *testing.T, flags ...string) string {
 	switch addr := os.Getenv("QUIRE_INTEROP_BROKER"); addr {
 	case "":
-		return startQuire(t, t.TempDir())
+		return startQuire(t, t.TempDir(), flags...)
 	case "kafka":
 		return startKafka(t)
 	default:
@@ -27,15 +27,16 @@ func brokerUnderTest(t *testing.T) string {
 	}
 }
 
-// startQuire serves dataDir until the test ends.
-func startQuire(t *testing.T, dataDir string) string {
+// startQuire serves dataDir until the test ends, with these further flags.
+func startQuire(t *testing.T, dataDir string, flags ...string) string {
 	t.Helper()
 	bin := os.Getenv("QUIRE_BIN")
 	if bin == "" {
 		bin = "../bin/quire"
 	}
 	addr := freeAddr(t)
-	start(t, addr, bin, "serve", "--data-dir", dataDir, "--kafka-addr", addr, "--http-addr", freeAddr(t), "--rpc-addr", freeAddr(t))
+	argv := []string{bin, "serve", "--data-dir", dataDir, "--kafka-addr", addr, "--http-addr", freeAddr(t), "--rpc-addr", freeAddr(t)}
+	start(t, addr, append(argv, flags...)...)
 	return addr
 }
 
