@@ -10,7 +10,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test interop bench crash restart table compare clean
+.PHONY: run build test interop fuzz bench crash restart table compare clean
 
 run: build
 	@exec ./$(BIN) dev
@@ -44,6 +44,13 @@ KAFKA_JARS ?= interop/.cache/kafka/*
 compare: BROKERS ?= fsync,os,kafka,kafka-fsync
 compare: build
 	go run ./bench/table $(TABLE_FLAGS) -warmup 10s -jars '$(KAFKA_JARS)'
+
+# Go's coverage-guided fuzzing of every target, FUZZTIME each. What it finds stays in testdata/fuzz and is part of `make test`.
+FUZZTIME ?= 1m
+fuzz:
+	@set -e; for p in $$(go list -f '{{.Dir}}' ./...); do \
+		for f in $$(cat $$p/*_test.go 2>/dev/null | sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p'); do \
+			echo "$$p $$f"; go test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -parallel 1 $$p; done; done
 
 bench:
 	go test -run '^$$' -bench . -benchtime 1s -timeout 30m ./...

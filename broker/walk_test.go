@@ -99,26 +99,3 @@ func TestAnnouncedCountsAreRefused(t *testing.T) {
 		})
 	}
 }
-
-// Nothing that a client sends makes decoding panic or keeps it busy.
-func FuzzDecode(f *testing.F) {
-	r := rand.New(rand.NewPCG(1, 2))
-	rows := apis()
-	for i, row := range rows {
-		for version := row.min; version <= row.max; version++ {
-			msg := row.key.Request()
-			fill(r, reflect.ValueOf(msg).Elem())
-			msg.SetVersion(version)
-			f.Add(uint8(i), version, frameOf(msg, 1)[4+minFrameBytes:])
-		}
-	}
-	f.Fuzz(func(t *testing.T, i uint8, version int16, rest []byte) {
-		row := rows[int(i)%len(rows)]
-		if version < row.min || version > row.max {
-			return
-		}
-		msg := row.key.Request()
-		msg.SetVersion(version)
-		_, _ = decode(msg, rest)
-	})
-}

@@ -47,10 +47,12 @@ func TestDeletedName(t *testing.T) {
 
 func FuzzMeta(f *testing.F) {
 	f.Add([]byte(goldenMeta))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		id, err := decodeMeta(b)
-		if err == nil && string(encodeMeta(id)) != string(b) {
-			t.Fatalf("%q decoded as %v", b, id)
-		}
-	})
+	f.Fuzz(func(t *testing.T, b []byte) { checkMeta(t, b) })
+}
+
+func checkMeta(t testing.TB, b []byte) {
+	id, err := decodeMeta(b)
+	if err == nil && string(encodeMeta(id)) != string(b) {
+		t.Fatalf("%q decoded as %v", b, id)
+	}
 }

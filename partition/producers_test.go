@@ -204,20 +204,22 @@ func FuzzProducerState(f *testing.F) {
 	b, _ := hex.DecodeString(goldenHex)
 	f.Add(b)
 	f.Add([]byte{1, 0, 0})
-	f.Fuzz(func(t *testing.T, b []byte) {
-		s := newProducers(ttl)
-		if err := s.decode(b); err != nil {
-			if !errors.Is(err, errProducerState) {
-				t.Fatal(err)
-			}
-			return
+	f.Fuzz(func(t *testing.T, b []byte) { checkProducerState(t, b) })
+}
+
+func checkProducerState(t testing.TB, b []byte) {
+	s := newProducers(ttl)
+	if err := s.decode(b); err != nil {
+		if !errors.Is(err, errProducerState) {
+			t.Fatal(err)
 		}
-		again := newProducers(ttl)
-		if err := again.decode(s.encode()); err != nil {
-			t.Fatalf("what was decoded does not decode again: %v", err)
-		}
-		if !reflect.DeepEqual(s, again) {
-			t.Fatalf("decoded %+v, again %+v", s, again)
-		}
-	})
+		return
+	}
+	again := newProducers(ttl)
+	if err := again.decode(s.encode()); err != nil {
+		t.Fatalf("what was decoded does not decode again: %v", err)
+	}
+	if !reflect.DeepEqual(s, again) {
+		t.Fatalf("decoded %+v, again %+v", s, again)
+	}
 }

@@ -55,8 +55,8 @@ func parseMark(b []byte) (mark, error) {
 		base: Offset(le.Uint64(b[24:])), pos: int64(le.Uint64(b[32:])), side: int64(le.Uint64(b[40:])),
 		entries: int(le.Uint32(b[48:])), newest: newest{pos: le.Uint32(b[52:]), time: int64(le.Uint64(b[56:]))},
 	}
-	if m.base < 0 || m.end < m.base || m.pos < 0 || m.pos > math.MaxUint32 || m.side < sideHeaderSize {
-		return mark{}, fmt.Errorf("%w: base %d, end %d, position %d, side file %d", errMark, m.base, m.end, m.pos, m.side)
+	if m.base < 0 || m.end < m.base || m.pos < 0 || m.pos > math.MaxUint32 || m.side < sideHeaderSize || m.term > math.MaxInt32 {
+		return mark{}, fmt.Errorf("%w: base %d, end %d, position %d, side file %d, term %d", errMark, m.base, m.end, m.pos, m.side, m.term)
 	}
 	return m, nil
 }

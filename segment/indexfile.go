@@ -116,12 +116,20 @@ func (x *index) check(s *segment) error {
 
 // loadIndex reads the first n entries of a segment's index.
 func (l *Log) loadIndex(s *segment, n int) ([]indexEntry, error) {
+	size := indexHeaderSize + n*indexEntrySize
+	info, err := l.fs.Stat(s.indexPath(l.dir))
+	if err != nil {
+		return nil, err
+	}
+	if info.Size() < int64(size) { // before memory is taken: n may come from a file
+		return nil, fmt.Errorf("%w: %d bytes, want %d", errIndexDamaged, info.Size(), size)
+	}
 	f, err := l.fs.OpenFile(s.indexPath(l.dir), os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	b := make([]byte, indexHeaderSize+n*indexEntrySize)
+	b := make([]byte, size)
 	if k, err := f.ReadAt(b, 0); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	} else if k < len(b) {

@@ -180,6 +180,8 @@ func (r *recovery) loadSide() error {
 	f, bad := parseSideFile(b)
 	if bad != nil && (f.size < r.mark.side || len(f.records) == 0) {
 		r.damage("%s: %v", sideName, bad)
+	} else if len(f.records) == 0 {
+		r.damage("%s: no record of a segment", sideName)
 	} else if f.size < r.mark.side {
 		r.damage("%s: %d bytes, synced up to %d", sideName, f.size, r.mark.side)
 	}

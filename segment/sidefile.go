@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"math"
 	"sort"
 )
 
@@ -96,9 +97,9 @@ func parseSideRecord(b []byte, at int64) (sideRecord, []byte, error) {
 		r.typ == sideEntry && r.kind == KindBatch,
 		r.typ == sideSegment && n != segmentRecordLen,
 		r.typ == sideTerm && n != 0,
-		r.offset < 0 || r.index == 0:
-		return sideRecord{}, nil, fmt.Errorf("%w at byte %d: type %d, kind %d, index %d, offset %d",
-			errSideRecord, at, r.typ, r.kind, r.index, r.offset)
+		r.offset < 0 || r.index == 0 || r.term > math.MaxInt32:
+		return sideRecord{}, nil, fmt.Errorf("%w at byte %d: type %d, kind %d, index %d, term %d, offset %d",
+			errSideRecord, at, r.typ, r.kind, r.index, r.term, r.offset)
 	}
 	return r, b[sideRecordSize:end], nil
 }

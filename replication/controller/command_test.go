@@ -177,47 +177,51 @@ func FuzzDecodeCommand(f *testing.F) {
 	for _, g := range goldenCommands {
 		f.Add([]byte(g.bytes))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		c, err := decodeCommand(b)
-		if err != nil {
-			return
-		}
-		again, err := encodeCommand(c)
-		if err != nil {
-			t.Skip() // escapes made it longer than a command may be
-		}
-		d, err := decodeCommand(again)
-		if err != nil || !reflect.DeepEqual(c, d) {
-			t.Fatalf("%q: %+v, then %+v, %v", b, c, d, err)
-		}
-		img, err := decodeSnapshot([]byte(goldenSnapshot))
-		if err != nil {
-			t.Fatal(err)
-		}
-		applyEntries(img, []entry{{10, c}, {11, d}})
-		if after, err := encodeSnapshot(img); err != nil || string(after) != goldenSnapshot {
-			t.Fatalf("%q changed the image it was applied to", b)
-		}
-	})
+	f.Fuzz(func(t *testing.T, b []byte) { checkCommand(t, b) })
+}
+
+func checkCommand(t testing.TB, b []byte) {
+	c, err := decodeCommand(b)
+	if err != nil {
+		return
+	}
+	again, err := encodeCommand(c)
+	if err != nil {
+		return // escapes made it longer than a command may be
+	}
+	d, err := decodeCommand(again)
+	if err != nil || !reflect.DeepEqual(c, d) {
+		t.Fatalf("%q: %+v, then %+v, %v", b, c, d, err)
+	}
+	img, err := decodeSnapshot([]byte(goldenSnapshot))
+	if err != nil {
+		t.Fatal(err)
+	}
+	applyEntries(img, []entry{{10, c}, {11, d}})
+	if after, err := encodeSnapshot(img); err != nil || string(after) != goldenSnapshot {
+		t.Fatalf("%q changed the image it was applied to", b)
+	}
 }
 
 func FuzzDecodeSnapshot(f *testing.F) {
 	f.Add([]byte(goldenSnapshot))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		i, err := decodeSnapshot(b)
-		if err != nil {
-			return
-		}
-		once, err := encodeSnapshot(i)
-		if err != nil {
-			t.Fatal(err)
-		}
-		j, err := decodeSnapshot(once)
-		if err != nil {
-			t.Fatalf("%q cannot be read again: %v", once, err)
-		}
-		if twice, err := encodeSnapshot(j); err != nil || !bytes.Equal(once, twice) {
-			t.Fatalf("%q, then %q", once, twice)
-		}
-	})
+	f.Fuzz(func(t *testing.T, b []byte) { checkSnapshot(t, b) })
+}
+
+func checkSnapshot(t testing.TB, b []byte) {
+	i, err := decodeSnapshot(b)
+	if err != nil {
+		return
+	}
+	once, err := encodeSnapshot(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	j, err := decodeSnapshot(once)
+	if err != nil {
+		t.Fatalf("%q cannot be read again: %v", once, err)
+	}
+	if twice, err := encodeSnapshot(j); err != nil || !bytes.Equal(once, twice) {
+		t.Fatalf("%q, then %q", once, twice)
+	}
 }

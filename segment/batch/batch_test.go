@@ -278,44 +278,6 @@ func TestBuildRefuses(t *testing.T) {
 	}
 }
 
-func FuzzValidate(f *testing.F) {
-	for _, c := range codecs {
-		f.Add(goldenBatch(f, c))
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		h, err := Validate(b)
-		first, _, splitErr := Split(b)
-		if err != nil {
-			return
-		}
-		if h.Size() != len(b) || h.NumRecords < 1 || splitErr != nil || len(first) != len(b) {
-			t.Fatalf("passed %+v of %d bytes (Split: %v)", h, len(b), splitErr)
-		}
-	})
-}
-
-func FuzzRecords(f *testing.F) {
-	for _, c := range codecs {
-		f.Add(int8(c), uint16(3), goldenBatch(f, c)[HeaderSize:])
-	}
-	const limit = 1 << 20
-	f.Fuzz(func(t *testing.T, codec int8, n uint16, body []byte) {
-		b := raw(int(n), body)
-		b[posAttributes+1] = byte(codec & attrCompression)
-		got, err := collect(b, limit)
-		if err == nil && len(got) != int(n) {
-			t.Fatalf("%d records of %d without an error", len(got), n)
-		}
-		size := 0
-		for i := range got {
-			size += len(got[i].Key) + len(got[i].Value)
-		}
-		if size > max(limit, len(body)) {
-			t.Fatalf("%d bytes past the limit", size)
-		}
-	})
-}
-
 func BenchmarkValidate(b *testing.B) {
 	for _, size := range []int{100, 16 << 10, 1 << 20} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

@@ -59,6 +59,9 @@ func Records(b []byte, maxBytes int, fn func(*Record) bool) error {
 
 // each decodes the records in plain, the uncompressed records part.
 func (h *Header) each(plain []byte, fn func(*Record) bool) error {
+	if h.NumRecords < 0 {
+		return fmt.Errorf("%w: %d records", ErrInvalidRecord, h.NumRecords)
+	}
 	d := decoder{b: plain}
 	var r Record
 	for i := range h.NumRecords {

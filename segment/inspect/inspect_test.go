@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/quirelog/quire/segment/batch"
+	"github.com/quirelog/quire/segment/fuzz"
 )
 
 func file(t testing.TB) []byte {
@@ -83,10 +84,17 @@ func TestJavaText(t *testing.T) {
 
 func FuzzBatches(f *testing.F) {
 	f.Add(file(f))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		valid, _ := Batches(bytes.NewReader(b), int64(len(b)), func(b *Batch) error { return b.Records(func(*batch.Record) {}) })
-		if valid < 0 || valid > int64(len(b)) {
-			t.Errorf("%d of %d bytes", valid, len(b))
-		}
-	})
+	f.Fuzz(func(t *testing.T, b []byte) { checkBatches(t, b) })
+}
+
+func checkBatches(t testing.TB, b []byte) {
+	valid, _ := Batches(bytes.NewReader(b), int64(len(b)), func(b *Batch) error { return b.Records(func(*batch.Record) {}) })
+	if valid < 0 || valid > int64(len(b)) {
+		t.Errorf("%d of %d bytes", valid, len(b))
+	}
+}
+
+func TestDamagedBatches(t *testing.T) {
+	g := fuzz.Target{Runs: 50_000, Seeds: [][]byte{file(t)}, Do: checkBatches, Allowance: 64 << 20}
+	g.Run(t)
 }
