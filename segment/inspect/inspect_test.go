@@ -95,6 +95,6 @@ func checkBatches(t testing.TB, b []byte) {
 }
 
 func TestDamagedBatches(t *testing.T) {
-	g := fuzz.Target{Runs: 50_000, Seeds: [][]byte{file(t)}, Do: checkBatches, Allowance: 64 << 20}
+	g := fuzz.Target{Runs: 50_000, Seeds: [][]byte{file(t)}, Do: checkBatches, Allowance: 256 << 20}
 	g.Run(t)
 }
