@@ -3,6 +3,7 @@ package interop
 import (
 	"bytes"
 	"encoding/binary"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -16,6 +17,7 @@ func refereeCases() []refereeCase {
 	cases = append(cases, adminCases()...)
 	cases = append(cases, clusterCases()...)
 	cases = append(cases, brokerCases()...)
+	cases = append(cases, configValueCases()...)
 	return append(cases, topicCases()...)
 }
 
@@ -109,6 +111,13 @@ func produceCases() []refereeCase {
 	}
 	return []refereeCase{
 		bad("well-formed", nil),
+		bad("two hours ahead", func(b []byte) bool {
+			ahead := uint64(time.Now().Add(2 * time.Hour).UnixMilli())
+			binary.BigEndian.PutUint64(b[27:], ahead)
+			binary.BigEndian.PutUint64(b[35:], ahead)
+			return false
+		}),
+		bad("in 1970", func(b []byte) bool { clear(b[27:43]); return false }),
 		bad("bad crc", func(b []byte) bool { binary.BigEndian.PutUint32(b[17:], 12345); return true }),
 		bad("magic 0", put[uint8](16, 0)),
 		bad("magic 1", put[uint8](16, 1)),

@@ -15,6 +15,34 @@ func create(change func(r *kmsg.CreateTopicsRequest, rt *kmsg.CreateTopicsReques
 	}
 }
 
+// configValueCases are values at the edges of what Kafka allows.
+func configValueCases() []refereeCase {
+	var cases []refereeCase
+	for _, k := range []struct {
+		key    string
+		values []string
+	}{
+		{"compression.type", []string{"none", "uncompressed", "GZIP", "producer"}},
+		{"compression.gzip.level", []string{"0", "10", "-1", "9"}},
+		{"compression.lz4.level", []string{"0", "18", "17"}},
+		{"compression.zstd.level", []string{"23", "-131073", "-131072", "22"}},
+		{"message.timestamp.before.max.ms", []string{"-1", "9223372036854775807"}},
+		{"message.timestamp.after.max.ms", []string{"-1", "3600000"}},
+		{"flush.messages", []string{"0", "1000"}},
+		{"flush.ms", []string{"-1", "1000"}},
+		{"delete.retention.ms", []string{"-1", "0"}},
+		{"min.compaction.lag.ms", []string{"-1", "2000"}},
+		{"max.compaction.lag.ms", []string{"0", "1000", "3000"}}, // the second is below min.compaction.lag.ms
+		{"min.cleanable.dirty.ratio", []string{"-0.1", "1.1", "1", "half"}},
+		{"unclean.leader.election.enable", []string{"maybe", "FALSE"}},
+	} {
+		for _, v := range k.values {
+			cases = append(cases, one("alter: "+k.key+"="+v, alter("odd", k.key, v, kmsg.IncrementalAlterConfigOpSet)))
+		}
+	}
+	return cases
+}
+
 func createWith(key, value string) request {
 	return create(func(_ *kmsg.CreateTopicsRequest, rt *kmsg.CreateTopicsRequestTopic) {
 		c := kmsg.NewCreateTopicsRequestTopicConfig()
@@ -101,6 +129,7 @@ func topicCases() []refereeCase {
 		one("alter: append to a number", alter("odd", "segment.bytes", "3", kmsg.IncrementalAlterConfigOpAppend)),
 		one("alter: unknown topic", alter("nowhere", "segment.bytes", "1048576", kmsg.IncrementalAlterConfigOpSet)),
 		one("alter: well-formed", alter("odd", "segment.bytes", "2097152", kmsg.IncrementalAlterConfigOpSet)),
+		one("alter: unclean election stays off", alter("odd", "unclean.leader.election.enable", "false", kmsg.IncrementalAlterConfigOpSet)),
 		one("partitions: fewer", addPartitions("odd", 1)),
 		one("partitions: as many", addPartitions("odd", 2)),
 		one("partitions: unknown topic", addPartitions("nowhere", 4)),
