@@ -63,14 +63,20 @@ func (l *listOffsets) answer() *kmsg.ListOffsetsResponse {
 	}
 	resp := kmsg.NewPtrListOffsetsResponse()
 	resp.Version = l.req.Version
+	answered := map[partitionKey]bool{} // what is asked for twice is refused once
 	for i := range l.req.Topics {
 		t := &l.req.Topics[i]
 		rt := kmsg.NewListOffsetsResponseTopic()
 		rt.Topic = t.Topic
 		for j := range t.Partitions {
-			rt.Partitions = append(rt.Partitions, l.partition(t.Topic, &t.Partitions[j]))
+			if k := (partitionKey{t.Topic, t.Partitions[j].Partition}); !answered[k] {
+				answered[k] = true
+				rt.Partitions = append(rt.Partitions, l.partition(t.Topic, &t.Partitions[j]))
+			}
 		}
-		resp.Topics = append(resp.Topics, rt)
+		if len(rt.Partitions) > 0 {
+			resp.Topics = append(resp.Topics, rt)
+		}
 	}
 	return resp
 }
@@ -102,11 +108,20 @@ func (l *listOffsets) find(topic string, p *kmsg.ListOffsetsRequestTopicPartitio
 	if err != nil {
 		return notFound, err
 	}
-	marks, err := replica.Marks(partition.CurrentEpoch(p.CurrentLeaderEpoch))
+	marks, err := marksIn(replica, p.CurrentLeaderEpoch)
 	if err != nil {
 		return notFound, err
 	}
 	return l.lookUp(replica, marks, p.Timestamp)
+}
+
+// marksIn are the replica's marks if it leads in the epoch, or if that is -1. As in Kafka any other negative epoch is older than
+// every leader's; only Fetch takes all of them for unknown.
+func marksIn(replica *partition.Partition, epoch int32) (partition.Marks, error) {
+	if epoch < -1 {
+		return partition.Marks{}, partition.ErrFencedLeaderEpoch
+	}
+	return replica.Marks(partition.CurrentEpoch(epoch))
 }
 
 func (l *listOffsets) lookUp(replica *partition.Partition, marks partition.Marks, ts int64) (segment.TimestampOffset, error) {

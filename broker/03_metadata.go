@@ -68,6 +68,12 @@ func (b *Broker) metadataTopics(ctx context.Context, req *kmsg.MetadataRequest) 
 		if req.Topics[i].Topic != nil && !k.byID() {
 			k.name = *req.Topics[i].Topic
 		}
+		if req.Version < 12 && (k.byID() || req.Topics[i].Topic == nil) {
+			rt := kmsg.NewMetadataResponseTopic() // versions 10 and 11 have the id, but may not ask by it
+			rt.Topic, rt.TopicID, rt.ErrorCode = &k.name, k.id, errorCode(errInvalidRequest)
+			topics = append(topics, rt)
+			continue
+		}
 		if !seen[k] { // one answer, however often it is asked
 			seen[k] = true
 			topics = append(topics, b.topicMetadata(v, req, k))

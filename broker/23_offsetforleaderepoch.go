@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 
-	"github.com/quirelog/quire/partition"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -37,7 +36,7 @@ func (b *Broker) epochEnd(
 	rp.LeaderEpoch, rp.EndOffset = -1, -1
 	replica, _, err := b.replica(v, false, topic, [16]byte{}, p.Partition)
 	if err == nil {
-		_, err = replica.Marks(partition.CurrentEpoch(p.CurrentLeaderEpoch))
+		_, err = marksIn(replica, p.CurrentLeaderEpoch)
 	}
 	if err != nil {
 		rp.ErrorCode = errorCode(err)

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/replication/controller"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -63,7 +62,7 @@ func replacingChanges(t *controller.Topic, configs []kmsg.AlterConfigsRequestRes
 	for i := range configs {
 		c := &configs[i]
 		if c.Value == nil {
-			return nil, fmt.Errorf("%w: null value not supported for: %s", topicconfig.ErrInvalid, c.Name)
+			return nil, fmt.Errorf("%w: null value not supported for: %s", errInvalidRequest, c.Name)
 		}
 		changes = append(changes, controller.ConfigChange{Key: c.Name, Value: c.Value})
 		delete(gone, c.Name)

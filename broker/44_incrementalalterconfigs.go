@@ -102,6 +102,8 @@ func (b *Broker) alterResource(ctx context.Context, res configResource, validate
 	switch {
 	case hasDuplicates(a.names):
 		return fmt.Errorf("%w: duplicate configuration keys", errInvalidRequest)
+	case res.kind == kmsg.ConfigResourceTypeTopic && res.name == "":
+		return fmt.Errorf("%w: there is no default of all topics", errInvalidRequest)
 	case res.kind == kmsg.ConfigResourceTypeBroker:
 		return b.alterBroker(ctx, res.name, validateOnly, a.ofBroker)
 	case res.kind != kmsg.ConfigResourceTypeTopic:

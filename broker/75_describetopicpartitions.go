@@ -19,20 +19,30 @@ func startDescribeTopicPartitions(_ context.Context, b *Broker, r *request) fini
 	return func(context.Context) reply {
 		d := &topicDescriber{b: b, view: b.view(), resp: kmsg.NewPtrDescribeTopicPartitionsResponse()}
 		d.resp.Version = req.Version
-		d.left = maxDescribedPartitions
-		if limit := int(req.ResponsePartitionLimit); limit > 0 {
-			d.left = min(d.left, limit)
+		d.left = min(maxDescribedPartitions, max(int(req.ResponsePartitionLimit), 1))
+		if req.Cursor != nil && req.Cursor.Partition < 0 {
+			d.refuse(req)
+			return reply{msg: d.resp}
 		}
 		for _, name := range d.names(req) {
 			from := int32(0)
 			if req.Cursor != nil && req.Cursor.Topic == name {
-				from = max(req.Cursor.Partition, 0)
+				from = req.Cursor.Partition
 			}
 			if !d.describe(name, from) {
 				break
 			}
 		}
 		return reply{msg: d.resp}
+	}
+}
+
+// refuse answers a request whose cursor is nowhere.
+func (d *topicDescriber) refuse(req *kmsg.DescribeTopicPartitionsRequest) {
+	for i := range req.Topics {
+		rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
+		rt.Topic, rt.ErrorCode = &req.Topics[i].Topic, errorCode(errInvalidRequest)
+		d.resp.Topics = append(d.resp.Topics, rt)
 	}
 }
 

@@ -265,7 +265,8 @@ func TestListOffsets(t *testing.T) {
 	}
 	twice := listRequest(11, "t", 0, -1)
 	twice.Topics = append(twice.Topics, twice.Topics[0])
-	if got := c.do(twice).(*kmsg.ListOffsetsResponse).Topics[1].Partitions[0]; got.ErrorCode != 42 {
+	twice.Topics[0].Partitions = append(twice.Topics[0].Partitions, twice.Topics[0].Partitions[0])
+	if got := c.do(twice).(*kmsg.ListOffsetsResponse).Topics; len(got) != 1 || len(got[0].Partitions) != 1 || got[0].Partitions[0].ErrorCode != 42 {
 		t.Errorf("asked twice: %+v", got)
 	}
 }
@@ -287,6 +288,7 @@ func TestOffsetForLeaderEpoch(t *testing.T) {
 		{"t", marks.Epoch, marks.Epoch, 0, marks.Epoch, 3},
 		{"t", marks.Epoch + 1, marks.Epoch, 75, -1, -1},
 		{"t", marks.Epoch - 1, marks.Epoch, 74, -1, -1},
+		{"t", -5, marks.Epoch, 74, -1, -1},
 		{"t", -1, 0, 0, 0, 0}, // before the first: it ends where the first begins
 		{"t", -1, marks.Epoch + 1, 0, -1, -1},
 		{"none", -1, 0, 3, -1, -1},
