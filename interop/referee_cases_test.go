@@ -18,7 +18,9 @@ func refereeCases() []refereeCase {
 	cases = append(cases, clusterCases()...)
 	cases = append(cases, brokerCases()...)
 	cases = append(cases, configValueCases()...)
-	return append(cases, topicCases()...)
+	cases = append(cases, topicCases()...)
+	cases = append(cases, versionCases()...)
+	return append(cases, formCases()...)
 }
 
 // at is r at another version.
