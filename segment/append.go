@@ -175,11 +175,7 @@ func (l *Log) rollDue(p *plan, h *batch.Header) bool {
 		h.Next()-r.seg.base > math.MaxInt32 || p.last-r.seg.baseIndex > math.MaxInt32 {
 		return true
 	}
-	since := r.seg.first
-	if since.IsZero() {
-		since = r.seg.created
-	}
-	return !r.fresh && l.now().Sub(since) >= l.settings.SegmentAge
+	return !r.fresh && l.now().Sub(r.seg.began()) >= l.settings.SegmentAge
 }
 
 // planRoll begins the segment whose first entry is the one at index.
@@ -188,12 +184,22 @@ func (l *Log) planRoll(p *plan, index Index) {
 	now := l.now()
 	s := newSegment(p.end, index, now)
 	p.addSide(sideRecord{typ: sideSegment, pos: uint32(r.size), index: index, term: p.term, offset: p.end},
-		le.AppendUint64(nil, uint64(now.UnixMilli())))
+		appendSegmentTimes(nil, now, r.lastAppend(now)))
 	p.runs = append(p.runs, run{seg: s, fresh: true, from: len(p.items), to: len(p.items), end: p.end})
 }
 
 func newSegment(base Offset, baseIndex Index, created time.Time) *segment {
-	return &segment{base: base, baseIndex: baseIndex, created: created, end: base, newest: newest{time: noTimestamp}}
+	return &segment{
+		base: base, baseIndex: baseIndex, created: created, appended: created, end: base, newest: newest{time: noTimestamp},
+	}
+}
+
+// lastAppend is when something was last appended to the run's segment, given that the run itself is appended now.
+func (r *run) lastAppend(now time.Time) time.Time {
+	if r.from < r.to {
+		return now
+	}
+	return r.seg.appended
 }
 
 // store writes and syncs what the plan says. On an error nothing of it is left, or the log has failed.
@@ -244,7 +250,7 @@ func (l *Log) writePlan(p *plan) error {
 // writeSide appends records to the side file and makes them durable.
 func (l *Log) writeSide(b []byte) error {
 	err := l.withFile(path.Join(l.dir, sideName), os.O_RDWR, func(f *sharedFile) error {
-		if _, err := f.WriteAt(b, l.sideSize); err != nil {
+		if _, err := f.WriteAt(b, l.sideSize-l.sideOrigin); err != nil {
 			return err
 		}
 		if err := l.syncNow(f); err != nil {
@@ -318,14 +324,14 @@ func (l *Log) hide(p *plan) {
 		}
 	}
 	if len(p.side) > 0 {
-		_ = l.withFile(path.Join(l.dir, sideName), os.O_RDWR, func(f *sharedFile) error { return f.Truncate(l.sideSize) })
+		_ = l.withFile(path.Join(l.dir, sideName), os.O_RDWR, func(f *sharedFile) error { return f.Truncate(l.sideSize - l.sideOrigin) })
 	}
 }
 
-// cutSide cuts the side file, durably.
+// cutSide cuts the side file at a position, durably.
 func (l *Log) cutSide(size int64) error {
 	return l.withFile(path.Join(l.dir, sideName), os.O_RDWR, func(f *sharedFile) error {
-		return errors.Join(f.Truncate(size), l.syncNow(f))
+		return errors.Join(f.Truncate(size-l.sideOrigin), l.syncNow(f))
 	})
 }
 
@@ -364,8 +370,11 @@ func (l *Log) seal(s *segment, next Index) {
 
 // extend adds a run's batches to the segment's state in memory.
 func (l *Log) extend(s *segment, r *run, p *plan) {
-	if r.from < r.to && s.first.IsZero() && s.size == 0 {
-		s.first = l.now()
+	if r.from < r.to {
+		s.appended = l.now()
+		if s.first.IsZero() && s.size == 0 {
+			s.first = s.appended
+		}
 	}
 	for i := r.from; i < r.to; i++ {
 		it := &p.items[i]

@@ -139,7 +139,7 @@ func (l *Log) WriteCheckpoint(c Checkpoint) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.checkpoint, l.hasCkpt = c, true
-	l.start = max(l.segs[0].base, c.Start)
+	l.start = max(l.start, c.Start)
 	return nil
 }
 
@@ -160,7 +160,7 @@ func (l *Log) beginCheckpoint(c *Checkpoint) (pendingCheckpoint, error) {
 	if err := l.writable(); err != nil {
 		return w, err
 	}
-	if c.Index > l.last || c.Index < l.mark.index || c.Index < l.segs[0].baseIndex {
+	if c.Index > l.last || c.Index < l.mark.index || c.Index+1 < l.segs[0].baseIndex {
 		return w, fmt.Errorf("%w: log holds %d to %d, last checkpoint %d", ErrNotFound, l.segs[0].baseIndex, l.last, l.mark.index)
 	}
 	m, err := l.place(c.Index)
@@ -224,8 +224,15 @@ func (l *Log) settle(sealed []*segment, fail func(error) error) error {
 	return nil
 }
 
-// place finds the place after entry i, which is in the log.
-func (l *Log) place(i Index) (mark, error) { return l.placeIn(l.segs[l.segmentOf(i)], i) }
+// place finds the place after entry i, which is in the log or was the last one to be removed from it.
+func (l *Log) place(i Index) (mark, error) {
+	if s := l.segs[0]; i < s.baseIndex {
+		m := mark{index: i, term: l.side.term(i), end: s.base, base: s.base, newest: newest{time: noTimestamp}}
+		m.side = l.side[0].end() // which says that entries up to i were there
+		return m, nil
+	}
+	return l.placeIn(l.segs[l.segmentOf(i)], i)
+}
 
 // placeIn is place where the segment is known.
 func (l *Log) placeIn(s *segment, i Index) (mark, error) {

@@ -1,6 +1,7 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -94,6 +95,9 @@ func (l *Log) Read(from, limit Offset, maxBytes int) (Chunk, error) {
 		chunk, err = v.chunk(from, limit, int64(maxBytes))
 		return err
 	})
+	if errors.Is(err, errRemoved) {
+		return Chunk{Base: from}, fmt.Errorf("%w: %d, log starts at %d", ErrOffsetOutOfRange, from, l.StartOffset())
+	}
 	return chunk, err
 }
 

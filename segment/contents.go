@@ -15,8 +15,9 @@ type SideRecord struct {
 	Index    Index      `json:"index"`
 	Term     Term       `json:"term"`
 	Offset   Offset     `json:"offset"`
-	Position int64      `json:"position"` // in the segment file
-	Created  *time.Time `json:"created,omitempty"`
+	Position int64      `json:"position"`                  // in the segment file
+	Created  *time.Time `json:"created,omitempty"`         // of a segment
+	Before   *time.Time `json:"appended_before,omitempty"` // last append to the segment before
 	Payload  []byte     `json:"payload,omitempty"`
 }
 
@@ -28,17 +29,17 @@ func ReadSideFile(fsys vfs.FS, dir string) ([]SideRecord, error) {
 	}
 	f, bad := parseSideFile(b)
 	out := make([]SideRecord, 0, len(f.records))
-	created := f.created
+	times := f.times
 	for i := range f.records {
 		r := &f.records[i]
 		s := SideRecord{
-			At: r.at, Type: r.typ.String(), Kind: r.kind, Index: r.index, Term: r.term, Offset: r.offset, Position: int64(r.pos),
+			At: r.at - f.origin, Type: r.typ.String(), Kind: r.kind, Index: r.index, Term: r.term, Offset: r.offset, Position: int64(r.pos),
 		}
 		if r.typ == sideSegment {
-			at := time.UnixMilli(created[0]).UTC()
-			s.Created, created = &at, created[1:]
+			at, before := times[0].created.UTC(), times[0].before.UTC()
+			s.Created, s.Before, times = &at, &before, times[1:]
 		} else {
-			s.Payload = b[r.at+sideRecordSize : r.end()]
+			s.Payload = b[r.at-f.origin+sideRecordSize : r.end()-f.origin]
 		}
 		out = append(out, s)
 	}

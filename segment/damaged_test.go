@@ -20,7 +20,7 @@ func mendSideFile(b []byte) {
 	if len(b) < sideHeaderSize {
 		return
 	}
-	copy(b, appendSideHeader(nil))
+	copy(b, appendSideHeader(nil, 0))
 	for b = b[sideHeaderSize:]; len(b) >= sideRecordSize; {
 		n := uint64(sideRecordSize) + uint64(le.Uint32(b[4:]))
 		if n > uint64(len(b)) {

@@ -75,12 +75,11 @@ type examiner struct {
 	mark  mark // the furthest that is good; zero: nothing is known to be durable
 	fresh bool
 
-	side    sideList
-	created []int64
-	k       int // side records met
-	next    Index
-	end     Offset
-	term    Term
+	side sideList
+	k    int // side records met
+	next Index
+	end  Offset
+	term Term
 }
 
 // placeMark is a mark that is to be met on the way.
@@ -184,8 +183,11 @@ func (x *examiner) loadSide() error {
 		x.over = true
 		return nil
 	}
-	x.side, x.created = f.records, f.created
+	x.side = f.records
 	first := &x.side[0]
+	for _, m := range x.marks { // one may stand where segments were removed up to
+		m.met = m.mark.index+1 == first.index && m.end == first.offset
+	}
 	x.next, x.end, x.term = first.index, first.offset, first.term
 	x.out.Start = first.offset
 	if c := x.out.Checkpoint; c != nil {

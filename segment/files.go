@@ -50,15 +50,24 @@ func (l *Log) withFile(name string, flag int, fn func(*sharedFile) error) error 
 func (l *Log) replaceFile(name string, content []byte) error {
 	full := path.Join(l.dir, name)
 	temp := full + tempSuffix
-	err := l.withFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, func(f *sharedFile) error {
+	if err := l.writeWhole(temp, content); err != nil {
+		return err
+	}
+	return l.swapIn(temp, full)
+}
+
+// writeWhole writes a file, durably but for its name.
+func (l *Log) writeWhole(name string, content []byte) error {
+	return l.withFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, func(f *sharedFile) error {
 		if _, err := f.WriteAt(content, 0); err != nil {
 			return err
 		}
 		return l.syncNow(f)
 	})
-	if err != nil {
-		return err
-	}
+}
+
+// swapIn renames a file of the log's directory, durably.
+func (l *Log) swapIn(temp, full string) error {
 	if err := l.fs.Rename(temp, full); err != nil {
 		return err
 	}

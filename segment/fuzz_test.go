@@ -40,7 +40,7 @@ func checkIndex(t testing.TB, b []byte, n int) {
 }
 
 func goodSideFile() []byte {
-	good := appendSideRecord(appendSideHeader(nil), &sideRecord{typ: sideSegment, index: 1}, make([]byte, 8))
+	good := appendSideRecord(appendSideHeader(nil, 0), &sideRecord{typ: sideSegment, index: 1}, make([]byte, segmentRecordLen))
 	good = appendSideRecord(good, &sideRecord{typ: sideEntry, kind: 3, index: 1, term: 1}, []byte("configuration"))
 	return appendSideRecord(good, &sideRecord{typ: sideTerm, index: 2, term: 2, pos: 50, offset: 3}, nil)
 }
@@ -54,7 +54,7 @@ func FuzzSideFile(f *testing.F) {
 
 func checkSideFile(t testing.TB, b []byte) {
 	s, err := parseSideFile(b)
-	if len(b) > 0 && (err == nil) != (s.size == int64(len(b))) {
+	if len(b) > 0 && (err == nil) != (s.size-s.origin == int64(len(b))) {
 		t.Fatalf("%d of %d bytes, %v", s.size, len(b), err)
 	}
 	for i, r := range s.records {
@@ -68,7 +68,7 @@ func checkSideFile(t testing.TB, b []byte) {
 		list.term(i)
 		list.batchAt(i)
 	}
-	list.epochs(10)
+	list.epochs(0, 10)
 }
 
 func goodCheckpoints() [][]byte {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/quirelog/quire/segment/flush"
@@ -58,14 +59,16 @@ type Log struct {
 	write sync.Mutex // guards the fields of the writer
 
 	// The writer's.
-	settings Settings
 	failed   error // why nothing is written any more
 	marked   bool  // the clean-shutdown marker may be in the directory
-	sideSize int64 // bytes of the side file
+	sideSize int64 // position of the side file's end
 	plan     plan
+	// sideOrigin is how far positions in the side file are ahead of its bytes; see sideHeader.
+	sideOrigin int64
 
 	// Changed by the writer under mu, read under either lock.
 	mu         sync.RWMutex
+	settings   Settings
 	segs       []*segment
 	side       sideList
 	last       Index // newest entry
@@ -79,6 +82,7 @@ type Log struct {
 	cuts       int // truncations so far
 	closed     bool
 
+	pins     atomic.Int32 // manifests whose files must stay
 	recovery Recovery
 }
 
@@ -130,7 +134,7 @@ func newLog(dir string, o Options) *Log {
 // Recovery says what Open found.
 func (l *Log) Recovery() Recovery { return l.recovery }
 
-// FirstIndex and LastIndex are 0 when the log has no entries.
+// FirstIndex is 0 when the log has no entries, or no longer any.
 func (l *Log) FirstIndex() Index {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
@@ -140,13 +144,10 @@ func (l *Log) FirstIndex() Index {
 	return 0
 }
 
-// LastIndex is the index of the newest entry.
+// LastIndex is the index of the newest entry, also when that was removed with all others; 0 when there never was one.
 func (l *Log) LastIndex() Index {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if l.segs[0].baseIndex > l.last {
-		return 0
-	}
 	return l.last
 }
 
@@ -171,12 +172,12 @@ func (l *Log) Size() int64 {
 	return l.sealedSize + l.active().size
 }
 
-// Epochs lists the leader epochs that have records, oldest first.
+// Epochs lists the leader epochs that have records from the log start offset on, oldest first.
 func (l *Log) Epochs() []EpochStart {
 	l.mu.RLock()
-	side, end := l.side, l.end
+	side, start, end := l.side, l.start, l.end
 	l.mu.RUnlock()
-	return side.epochs(end)
+	return side.epochs(start, end)
 }
 
 // Settings are the options that a topic's configuration changes while the log is open.
@@ -189,6 +190,8 @@ type Settings struct {
 func (l *Log) Reconfigure(s Settings) {
 	l.write.Lock()
 	defer l.write.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	l.settings = s.withDefaults()
 }
 

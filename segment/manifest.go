@@ -1,6 +1,9 @@
 package segment
 
-import "fmt"
+import (
+	"fmt"
+	"sync"
+)
 
 // FileRange is a file of the log, relative to its directory, and how many of its leading bytes count.
 type FileRange struct {
@@ -22,7 +25,7 @@ func (l *Log) Manifest(c Checkpoint) (files []FileRange, release func(), err err
 	if l.closed {
 		return nil, nil, ErrClosed
 	}
-	if c.Index > l.mark.index || c.Index < l.segs[0].baseIndex {
+	if c.Index > l.mark.index || c.Index+1 < l.segs[0].baseIndex {
 		return nil, nil, fmt.Errorf("manifest at %d: %w: first entry %d, checkpoint at %d",
 			c.Index, ErrNotFound, l.segs[0].baseIndex, l.mark.index)
 	}
@@ -30,7 +33,7 @@ func (l *Log) Manifest(c Checkpoint) (files []FileRange, release func(), err err
 	if err != nil {
 		return nil, nil, fmt.Errorf("manifest at %d: %w", c.Index, err)
 	}
-	files = append(files, FileRange{Name: sideName, Len: m.side})
+	files = append(files, FileRange{Name: sideName, Len: m.side - l.sideOrigin})
 	for _, s := range l.segs {
 		if s.base > m.base {
 			break
@@ -41,6 +44,6 @@ func (l *Log) Manifest(c Checkpoint) (files []FileRange, release func(), err err
 		}
 		files = append(files, FileRange{Name: logName(s.base), Len: size})
 	}
-	// Nothing removes segments from the front while the log is open, so there is nothing to hold.
-	return files, func() {}, nil
+	l.pins.Add(1)
+	return files, sync.OnceFunc(func() { l.pins.Add(-1) }), nil
 }

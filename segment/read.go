@@ -22,11 +22,12 @@ func (l *Log) segmentAt(o Offset) int {
 	return sort.Search(len(l.segs), func(k int) bool { return l.segs[k].base > o }) - 1
 }
 
-// Term is the term of the entry at i. It reads no file. ErrNotFound outside first..last.
+// Term is the term of the entry at i. It reads no file. ErrNotFound outside first-1..last: that of the entry before the
+// first is known even when entries were removed.
 func (l *Log) Term(i Index) (Term, error) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if i < l.segs[0].baseIndex || i > l.last {
+	if i == 0 || i+1 < l.segs[0].baseIndex || i > l.last {
 		return 0, ErrNotFound
 	}
 	return l.side.term(i), nil
@@ -55,6 +56,9 @@ func (l *Log) ReadEntry(i Index, headerOnly bool) (Entry, error) {
 	l.mu.RUnlock()
 	defer v.close()
 	err := l.readBatch(&v, &e, headerOnly)
+	if errors.Is(err, errRemoved) {
+		return Entry{}, ErrNotFound
+	}
 	if l.cutSince(cuts) { // it may have been read while it was being cut off
 		return l.ReadEntry(i, headerOnly)
 	}
@@ -74,8 +78,19 @@ func (l *Log) readOwn(own *sideRecord, e *Entry) error {
 		return fmt.Errorf("side file: %w", err)
 	}
 	defer f.Close()
+	var head [sideHeaderSize]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil && !errors.Is(err, io.EOF) {
+		return fmt.Errorf("side file: read header: %w", err)
+	}
+	origin, err := parseSideHeader(head[:])
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrDamaged, sideName, err)
+	}
+	if own.at < origin+sideHeaderSize {
+		return ErrNotFound // removed meanwhile
+	}
 	b := make([]byte, sideRecordSize+own.n)
-	if _, err := f.ReadAt(b, own.at); err != nil && !errors.Is(err, io.EOF) {
+	if _, err := f.ReadAt(b, own.at-origin); err != nil && !errors.Is(err, io.EOF) {
 		return fmt.Errorf("side file: read at byte %d: %w", own.at, err)
 	}
 	r, payload, err := parseSideRecord(b, own.at)

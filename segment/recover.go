@@ -15,10 +15,11 @@ import (
 // whatever does not fit there is damage; above it, whatever does not fit ends the log.
 type recovery struct {
 	l     *Log
-	sizes map[Offset]int64 // of the .log files
-	index map[Offset]bool  // .qidx files
-	mark  mark             // zero: nothing is known to be durable
-	clean bool             // the mark comes from the clean-shutdown marker
+	sizes map[Offset]int64     // of the .log files
+	times map[Offset]time.Time // of their last change
+	index map[Offset]bool      // .qidx files
+	mark  mark                 // zero: nothing is known to be durable
+	clean bool                 // the mark comes from the clean-shutdown marker
 
 	side sideList
 	cut  int64 // size of the side file on disk
@@ -33,7 +34,7 @@ type recovery struct {
 
 // recover sets up the log's memory from its directory.
 func (l *Log) recover() error {
-	r := recovery{l: l, sizes: map[Offset]int64{}, index: map[Offset]bool{}}
+	r := recovery{l: l, sizes: map[Offset]int64{}, times: map[Offset]time.Time{}, index: map[Offset]bool{}}
 	if err := l.makeDir(); err != nil {
 		return err
 	}
@@ -110,7 +111,7 @@ func (r *recovery) list() (fresh bool, err error) {
 			if err != nil {
 				return false, err
 			}
-			r.sizes[base] = info.Size()
+			r.sizes[base], r.times[base] = info.Size(), info.ModTime()
 			fresh = fresh && info.Size() == 0
 		case ok && suffix == indexSuffix:
 			r.index[base] = true
@@ -129,7 +130,8 @@ func (l *Log) format() error {
 		return err
 	}
 	first := sideRecord{typ: sideSegment, index: 1}
-	b := appendSideRecord(appendSideHeader(nil), &first, le.AppendUint64(nil, uint64(l.now().UnixMilli())))
+	now := l.now()
+	b := appendSideRecord(appendSideHeader(nil, 0), &first, appendSegmentTimes(nil, now, now))
 	if err := l.replaceFile(sideName, b); err != nil {
 		return err
 	}
@@ -187,14 +189,17 @@ func (r *recovery) loadSide() error {
 	}
 	if len(f.records) == 0 { // nothing can be read: an empty log stands for it
 		f.records = []sideRecord{{typ: sideSegment, index: 1, at: sideHeaderSize, n: segmentRecordLen}}
-		f.created = []int64{0}
+		f.times = []segmentTimes{{created: time.UnixMilli(0), before: time.UnixMilli(0)}}
 		r.sizes = map[Offset]int64{}
 	}
-	r.side, r.cut = f.records, int64(len(b))
+	r.side, r.cut, r.l.sideOrigin = f.records, f.origin+int64(len(b)), f.origin
 	n := 0
 	for i := range f.records {
 		if rec := &f.records[i]; rec.typ == sideSegment {
-			s := newSegment(rec.offset, rec.index, time.UnixMilli(f.created[n]))
+			s := newSegment(rec.offset, rec.index, f.times[n].created)
+			if n > 0 {
+				r.l.segs[n-1].appended = f.times[n].before
+			}
 			r.l.segs = append(r.l.segs, s)
 			n++
 		}

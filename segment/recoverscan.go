@@ -141,6 +141,10 @@ func (r *recovery) finish() error {
 	l.sideSize = l.side[r.kept-1].end()
 	l.last, l.end = r.next-1, r.end
 	l.lastTerm = l.side.term(l.last)
+	a := l.active()
+	if changed := r.times[a.base]; changed.After(a.appended) && changed.Before(l.now()) {
+		a.appended = changed // as near as anybody knows
+	}
 	l.start = l.segs[0].base
 	if l.hasCkpt {
 		l.start = max(l.start, l.checkpoint.Start)

@@ -1,7 +1,9 @@
 package segment
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
 	"strconv"
@@ -64,6 +66,7 @@ type segment struct {
 	baseIndex Index
 	created   time.Time
 	first     time.Time // of the first append since Open; zero: before it, or none
+	appended  time.Time // of the last append, by this broker's clock; created: there was none
 
 	size    int64  // bytes of batches; the file holds nothing else unless an append is under way
 	end     Offset // offset after the last record
@@ -74,6 +77,14 @@ type segment struct {
 	file    *sharedFile // open while the segment is not sealed or has bytes that may not be durable
 	flushed int         // entries that the index file holds already
 	synced  bool        // a sealed segment's files are durable
+}
+
+// began is when the segment's age counts from.
+func (s *segment) began() time.Time {
+	if s.first.IsZero() {
+		return s.created
+	}
+	return s.first
 }
 
 func (s *segment) logPath(dir string) string   { return path.Join(dir, logName(s.base)) }
@@ -113,6 +124,9 @@ func (l *Log) openFile(v *snapshot) error {
 		return nil
 	}
 	f, err := l.fs.OpenFile(v.logPath(l.dir), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) && l.removed(v.base) {
+		err = errRemoved
+	}
 	if err != nil {
 		return fmt.Errorf("segment %d: %w", v.base, err)
 	}
@@ -122,7 +136,9 @@ func (l *Log) openFile(v *snapshot) error {
 
 // reindex replaces a closed segment's index, found damaged, by one made from the batches.
 func (l *Log) reindex(v *snapshot) error {
-	l.log.Warn("segment index is missing or damaged, making it anew", "dir", l.dir, "base", v.base)
+	if !l.removed(v.base) {
+		l.log.Warn("segment index is missing or damaged, making it anew", "dir", l.dir, "base", v.base)
+	}
 	v.index.close()
 	v.index = index{}
 	b := l.newIndexBuilder(v.base, v.baseIndex, v.side)
@@ -131,6 +147,9 @@ func (l *Log) reindex(v *snapshot) error {
 	}
 	b.seal()
 	v.index = index{mem: b.entries}
+	if l.removed(v.base) {
+		return nil
+	}
 	if err := l.replaceIndex(&v.segment, b.entries); err != nil {
 		l.log.Warn("cannot write segment index", "dir", l.dir, "base", v.base, "err", err)
 	}

@@ -6,6 +6,7 @@ import (
 	"hash/crc32"
 	"math"
 	"sort"
+	"time"
 )
 
 // The side file raft.entries: what an index needs and record batches do not say. Records in the order of the log:
@@ -17,6 +18,9 @@ import (
 // A record is durable before any batch behind it is written, in every durability mode, and truncation cuts the segment
 // files before the side file. So a batch found in a segment file has all side records that precede it, and its index is
 // the index of the one before plus one, with the entry records between them counted.
+//
+// Positions in it count from the log's first record ever: when segments are removed from the front, their records go as well,
+// and the header says how many bytes are gone (the origin), so that what is known by its position stays so.
 const (
 	sideName         = "raft.entries"
 	sideMagic        = 0x45534451 // "QDSE", little-endian
@@ -24,7 +28,8 @@ const (
 	sideHeaderSize   = 16
 	sideRecordSize   = 40
 	maxSidePayload   = 16 << 20
-	segmentRecordLen = 8 // payload of a segment record: time of creation
+	segmentRecordLen = 16 // payload of a segment record: when it was made, and the last append to the segment before
+	maxSideOrigin    = 1<<48 - 1
 )
 
 type sideType uint8
@@ -51,13 +56,31 @@ func (r *sideRecord) end() int64 { return r.at + sideRecordSize + int64(r.n) }
 
 var errSideRecord = errors.New("bad side record")
 
-func appendSideHeader(b []byte) []byte {
+func appendSideHeader(b []byte, origin int64) []byte {
 	at := len(b)
 	b = le.AppendUint32(b, sideMagic)
 	b = le.AppendUint16(b, sideVersion)
-	b = le.AppendUint16(b, 0)
-	b = le.AppendUint32(b, 0)
+	b = le.AppendUint16(b, uint16(origin))
+	b = le.AppendUint32(b, uint32(origin>>16))
 	return le.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+}
+
+// parseSideHeader returns the origin.
+func parseSideHeader(b []byte) (int64, error) {
+	if len(b) < sideHeaderSize {
+		return 0, fmt.Errorf("%w: file header of %d bytes", errSideRecord, len(b))
+	}
+	origin := int64(le.Uint16(b[6:])) | int64(le.Uint32(b[8:]))<<16
+	if string(b[:sideHeaderSize]) != string(appendSideHeader(nil, origin)) {
+		return 0, fmt.Errorf("%w: file header", errSideRecord)
+	}
+	return origin, nil
+}
+
+// appendSegmentTimes makes the payload of a segment record.
+func appendSegmentTimes(b []byte, created, before time.Time) []byte {
+	b = le.AppendUint64(b, uint64(created.UnixMilli()))
+	return le.AppendUint64(b, uint64(before.UnixMilli()))
 }
 
 func appendSideRecord(b []byte, r *sideRecord, payload []byte) []byte {
@@ -106,20 +129,28 @@ func parseSideRecord(b []byte, at int64) (sideRecord, []byte, error) {
 
 // sideFile is a side file's content without the payloads.
 type sideFile struct {
-	records []sideRecord // in file order: indexes, terms and offsets never go back
-	created []int64      // ms since the epoch, one for each segment record
-	size    int64        // bytes up to the end of the last good record
+	origin  int64          // how far positions are ahead of the bytes in the file
+	records []sideRecord   // in file order: indexes, terms and offsets never go back
+	times   []segmentTimes // one for each segment record
+	size    int64          // position of the end of the last good record
+}
+
+// segmentTimes are the broker's times in a segment record.
+type segmentTimes struct {
+	created time.Time
+	before  time.Time // of the last append to the segment before
 }
 
 // parseSideFile decodes as many records as are good and in order. The error says why it stopped before the end of b.
 func parseSideFile(b []byte) (sideFile, error) {
 	var f sideFile
-	if want := appendSideHeader(nil); len(b) < sideHeaderSize || string(b[:sideHeaderSize]) != string(want) {
-		return f, fmt.Errorf("%w: file header", errSideRecord)
+	origin, err := parseSideHeader(b)
+	if err != nil {
+		return f, err
 	}
-	f.size = sideHeaderSize
-	for f.size < int64(len(b)) {
-		r, payload, err := parseSideRecord(b[f.size:], f.size)
+	f.origin, f.size = origin, origin+sideHeaderSize
+	for f.size < origin+int64(len(b)) {
+		r, payload, err := parseSideRecord(b[f.size-origin:], f.size)
 		if err != nil {
 			return f, err
 		}
@@ -127,7 +158,9 @@ func parseSideFile(b []byte) (sideFile, error) {
 			return f, fmt.Errorf("%w at byte %d: out of order", errSideRecord, f.size)
 		}
 		if r.typ == sideSegment {
-			f.created = append(f.created, int64(le.Uint64(payload)))
+			f.times = append(f.times, segmentTimes{
+				created: time.UnixMilli(int64(le.Uint64(payload))), before: time.UnixMilli(int64(le.Uint64(payload[8:]))),
+			})
 		}
 		f.records = append(f.records, r)
 		f.size = r.end()
@@ -167,10 +200,13 @@ func (s sideList) entry(i Index) (sideRecord, bool) {
 	return sideRecord{}, false
 }
 
-// term is the term of the entry at i, which must be in the log.
+// term is the term of the entry at i, which must be in the log or be the one before its first.
 func (s sideList) term(i Index) Term {
 	if k := s.through(i) - 1; k >= 0 {
 		return s[k].term
+	}
+	if len(s) > 0 {
+		return s[0].term // a segment record has the term of the entry before it
 	}
 	return 0
 }
@@ -188,16 +224,16 @@ func (s sideList) batchAt(i Index) Index {
 	return i
 }
 
-// epochs lists the terms that have batches in a log ending at end.
-func (s sideList) epochs(end Offset) []EpochStart {
+// epochs lists the terms that have batches in a log from start to end.
+func (s sideList) epochs(start, end Offset) []EpochStart {
 	var out []EpochStart
 	for k := range s {
-		start, next := s[k].offset, end
+		from, next := max(s[k].offset, start), end
 		if k+1 < len(s) {
 			next = s[k+1].offset
 		}
-		if start < next && (len(out) == 0 || out[len(out)-1].Epoch != int32(s[k].term)) {
-			out = append(out, EpochStart{Epoch: int32(s[k].term), Start: start})
+		if from < next && (len(out) == 0 || out[len(out)-1].Epoch != int32(s[k].term)) {
+			out = append(out, EpochStart{Epoch: int32(s[k].term), Start: from})
 		}
 	}
 	return out

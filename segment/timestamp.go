@@ -32,6 +32,15 @@ func releaseAll(held []snapshot) {
 // OffsetForTimestamp finds the first record below limit whose timestamp is at or above ts (ms since the epoch).
 // found is false when there is none. The index narrows the search, then batch headers, then one batch's records are decoded.
 func (l *Log) OffsetForTimestamp(ts int64, limit Offset) (t TimestampOffset, found bool, err error) {
+	for {
+		t, found, err = l.offsetForTimestamp(ts, limit)
+		if !errors.Is(err, errRemoved) {
+			return t, found, err
+		}
+	}
+}
+
+func (l *Log) offsetForTimestamp(ts int64, limit Offset) (t TimestampOffset, found bool, err error) {
 	held, start, err := l.holdBelow(limit)
 	if err != nil {
 		return t, false, err
@@ -107,6 +116,15 @@ func (v *snapshot) firstRecord(
 
 // MaxTimestamp finds the record below limit with the largest timestamp, the first of equal ones.
 func (l *Log) MaxTimestamp(limit Offset) (t TimestampOffset, found bool, err error) {
+	for {
+		t, found, err = l.maxTimestamp(limit)
+		if !errors.Is(err, errRemoved) {
+			return t, found, err
+		}
+	}
+}
+
+func (l *Log) maxTimestamp(limit Offset) (t TimestampOffset, found bool, err error) {
 	held, start, err := l.holdBelow(limit)
 	if err != nil {
 		return t, false, err
