@@ -195,6 +195,11 @@ func (g *Group) writeCheckpoint() error {
 	if g.appliedIndex() <= old.Index {
 		return nil
 	}
+	return g.replaceCheckpoint()
+}
+
+// replaceCheckpoint is writeCheckpoint even where only the log start offset is another.
+func (g *Group) replaceCheckpoint() error {
 	c, err := g.capture()
 	if err != nil {
 		return fmt.Errorf("capture state at entry %d: %w", c.Index, err)

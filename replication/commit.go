@@ -40,36 +40,48 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) { return nil, errNoSnapshots 
 // Restore has nothing to do: a checkpoint is accepted only where it has been applied, see snapshotStore.Create.
 func (f *fsm) Restore(io.ReadCloser) error { return nil }
 
-// commit gives the machine the batches of logs that it has not had. It returns proposals found to have been refused.
-// applyMu is held.
+// commit gives the machine the batches of logs that it has not had, and moves the log start offset where logs say so. It returns
+// proposals found to have been refused. applyMu is held.
 func (g *Group) commit(logs []*raft.Log) (refused []proposal) {
 	last := logs[len(logs)-1]
 	if segment.Index(last.Index) <= g.applied {
 		return nil
 	}
+	var trimmed trims
 	g.proposals.mu.Lock()
 	for _, l := range logs {
 		if l.Type != raft.LogCommand || segment.Index(l.Index) <= g.applied {
 			continue
 		}
-		h, err := batch.ParseHeader(l.Data)
-		if err != nil { // the log would not have stored it
-			panic(fmt.Errorf("group %s: committed entry %d: %w", g, l.Index, err))
-		}
-		c := Committed{Index: segment.Index(l.Index), Term: segment.Term(l.Term), Header: h}
-		mine, passed := g.proposals.committed(l.Data)
-		if mine {
-			c.Data = l.Data
-		}
+		p, mine, passed := g.proposals.committed(l.Data)
 		refused = append(refused, passed...)
-		g.batches = append(g.batches, c)
+		if isTrim(l.Data) {
+			if err := trimmed.add(l.Data, p); err != nil { // the log would not have stored it
+				panic(fmt.Errorf("group %s: committed entry %d: %w", g, l.Index, err))
+			}
+			continue
+		}
+		g.batches = append(g.batches, g.committed(l, mine))
 	}
 	g.proposals.mu.Unlock()
 	g.applied, g.appliedTerm = segment.Index(last.Index), segment.Term(last.Term)
 	g.deliver(g.batches)
 	clear(g.batches) // let go of the data
 	g.batches = g.batches[:0]
+	g.trim(&trimmed)
 	return refused
+}
+
+func (g *Group) committed(l *raft.Log, mine bool) Committed {
+	h, err := batch.ParseHeader(l.Data)
+	if err != nil { // the log would not have stored it
+		panic(fmt.Errorf("group %s: committed entry %d: %w", g, l.Index, err))
+	}
+	c := Committed{Index: segment.Index(l.Index), Term: segment.Term(l.Term), Header: h}
+	if mine {
+		c.Data = l.Data
+	}
+	return c
 }
 
 // deliver calls the machine, and asks for a checkpoint when it is time. applyMu is held, or nobody else knows the group yet.

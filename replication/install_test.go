@@ -70,6 +70,13 @@ func (f forgetful) ReadEntry(i segment.Index, headerOnly bool) (segment.Entry, e
 	return f.Log.ReadEntry(i, headerOnly)
 }
 
+func (f forgetful) Term(i segment.Index) (segment.Term, error) {
+	if i+1 < segment.Index(f.below.Load()) {
+		return 0, segment.ErrNotFound
+	}
+	return f.Log.Term(i)
+}
+
 // Point 2: a follower that needs entries which are no longer there one by one is told so, pulls the files and is opened again.
 func TestFarCatchUp(t *testing.T) {
 	for _, c := range []struct {

@@ -17,15 +17,19 @@ import (
 // Failures are ErrNotLeader and ErrClosed (it is not in the log), ErrUnknownOutcome (it may still commit), or the error of a
 // store that has left nothing in the log.
 func (g *Group) Propose(data []byte, failed func(error)) {
+	g.propose(proposal{data: data, failed: failed})
+}
+
+func (g *Group) propose(p proposal) {
 	g.proposing.Lock()
-	err := g.proposals.push(proposal{data, failed})
+	err := g.proposals.push(p)
 	if err == nil {
 		// The future is not waited for: what becomes of the proposal is seen where it is stored, committed or lost.
-		g.raft.ApplyLog(raft.Log{Data: data}, 0)
+		g.raft.ApplyLog(raft.Log{Data: p.data}, 0)
 	}
 	g.proposing.Unlock()
 	if err != nil {
-		failed(err)
+		p.failed(err)
 	}
 }
 

@@ -15,9 +15,8 @@ type entryLog interface {
 	Append(entries []segment.Entry, check bool) error
 	TruncateAfter(last segment.Index) error
 	ReadEntry(i segment.Index, headerOnly bool) (segment.Entry, error)
-	FirstIndex() segment.Index
 	LastIndex() segment.Index
-	Checkpoint() (segment.Checkpoint, bool)
+	Term(i segment.Index) (segment.Term, error)
 }
 
 // logStore is hashicorp/raft's LogStore over the partition's log. A LogCommand is a record batch; the other types keep
@@ -61,16 +60,20 @@ func (s *logStore) GetLog(index uint64, out *raft.Log) error {
 			return fmt.Errorf("read entry %d: %w", i, err)
 		}
 	}
-	*out = raft.Log{Index: index, Term: uint64(e.Term), Type: raft.LogType(e.Kind), Data: e.Data}
+	*out = raft.Log{Index: index, Term: uint64(e.Term), Type: typeOf(e.Kind), Data: e.Data}
 	return nil
 }
 
+// stubType is the type of an entry of which index and term are known only: the last one below the log's first. Raft asks for it to
+// compare terms. Where it would send it, StoreLogs refuses it, and the next try sends a checkpoint.
+const stubType raft.LogType = 0xff
+
 func (s *logStore) stub(i segment.Index, out *raft.Log) error {
-	c, ok := s.log.Checkpoint()
-	if !ok || c.Index != i || i >= s.log.FirstIndex() && s.log.FirstIndex() != 0 {
+	term, err := s.log.Term(i)
+	if err != nil {
 		return raft.ErrLogNotFound
 	}
-	*out = raft.Log{Index: uint64(i), Term: uint64(c.Term), Type: raft.LogNoop}
+	*out = raft.Log{Index: uint64(i), Term: uint64(term), Type: stubType}
 	return nil
 }
 
@@ -84,8 +87,17 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	leads := s.g.leads(logs[0].Term)
 	s.entries = s.entries[:0]
 	for _, l := range logs {
+		if l.Type == stubType {
+			return fmt.Errorf("store entry %d: its sender knows index and term only", l.Index)
+		}
+		kind := kindOf(l)
+		if kind == kindTrim {
+			if _, err := decodeTrim(l.Data); err != nil {
+				return fmt.Errorf("store entry %d: %w", l.Index, err)
+			}
+		}
 		s.entries = append(s.entries, segment.Entry{
-			Index: segment.Index(l.Index), Term: segment.Term(l.Term), Kind: segment.Kind(l.Type), Data: l.Data,
+			Index: segment.Index(l.Index), Term: segment.Term(l.Term), Kind: kind, Data: l.Data,
 		})
 	}
 	defer clear(s.entries) // Data is the caller's

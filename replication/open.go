@@ -96,7 +96,8 @@ func (g *Group) restore() error {
 // ever have decided otherwise: the machine gets it here, and Raft is told of a checkpoint at the log's end, so that it does
 // not read all of it again. With several, Raft finds out what is committed and applies it.
 func (g *Group) replay() error {
-	batches, term, err := g.readTail()
+	var trimmed trims
+	batches, term, err := g.readTail(&trimmed)
 	if err != nil {
 		return err
 	}
@@ -109,6 +110,7 @@ func (g *Group) replay() error {
 		g.deliver(batches[:n])
 		batches = batches[n:]
 	}
+	g.trim(&trimmed)
 	if last := g.log.LastIndex(); last > g.applied {
 		g.applied, g.appliedTerm = last, term
 	}
@@ -116,8 +118,8 @@ func (g *Group) replay() error {
 	return nil
 }
 
-// readTail notes the configurations above the checkpoint and returns the batches and the last entry's term.
-func (g *Group) readTail() (batches []Committed, term segment.Term, err error) {
+// readTail notes the configurations and trims above the checkpoint and returns the batches and the last entry's term.
+func (g *Group) readTail(trimmed *trims) (batches []Committed, term segment.Term, err error) {
 	last := g.log.LastIndex()
 	for i := g.applied + 1; i <= last; i++ {
 		e, err := g.log.ReadEntry(i, true)
@@ -125,11 +127,14 @@ func (g *Group) readTail() (batches []Committed, term segment.Term, err error) {
 			return nil, 0, fmt.Errorf("%w: read entry %d: %w", ErrDamaged, i, err)
 		}
 		term = e.Term
-		switch raft.LogType(e.Kind) {
-		case raft.LogConfiguration:
+		switch e.Kind {
+		case segment.Kind(raft.LogConfiguration):
 			err = g.members.add(i, e.Data)
 			g.store.deliverable = i
-		case raft.LogCommand:
+		case kindTrim:
+			err = trimmed.add(e.Data, proposal{})
+			g.store.deliverable = i
+		case segment.KindBatch:
 			var h batch.Header
 			h, err = batch.ParseHeader(e.Data)
 			batches = append(batches, Committed{Index: i, Term: e.Term, Header: h})

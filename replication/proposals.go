@@ -6,6 +6,7 @@ import "sync"
 type proposal struct {
 	data   []byte
 	failed func(error)
+	done   func() // told of the commit; nil: the machine is
 }
 
 // proposals are a group's batches under way, in the order in which Raft's leader takes them. They stand in for the library's
@@ -39,7 +40,7 @@ func (q *proposals) push(p proposal) error {
 
 // committed takes out the proposal whose slice data is; mine is false when it is none of them. The library keeps the order,
 // so proposals that were passed over have been refused: they are returned. q.mu is held.
-func (q *proposals) committed(data []byte) (mine bool, refused []proposal) {
+func (q *proposals) committed(data []byte) (p proposal, mine bool, refused []proposal) {
 	for i := q.head; i < len(q.items); i++ {
 		if &q.items[i].data[0] != &data[0] {
 			continue
@@ -47,11 +48,12 @@ func (q *proposals) committed(data []byte) (mine bool, refused []proposal) {
 		if i > q.head {
 			refused = append(refused, q.items[q.head:i]...)
 		}
+		p = q.items[i]
 		clear(q.items[q.head : i+1])
 		q.head = i + 1
-		return true, refused
+		return p, true, refused
 	}
-	return false, nil
+	return proposal{}, false, nil
 }
 
 // open lets proposals in, unless the queue was closed for good.

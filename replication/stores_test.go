@@ -171,7 +171,7 @@ func TestLogStore(t *testing.T) {
 		t.Fatalf("listed %+v", list)
 	}
 	s.below.Store(last) // entries below the checkpoint are gone
-	if err := store.GetLog(last-1, &l); err != raft.ErrLogNotFound {
+	if err := store.GetLog(last-2, &l); err != raft.ErrLogNotFound {
 		t.Fatalf("got %v, want exactly raft.ErrLogNotFound", err)
 	}
 	s.below.Store(last + 1) // and that of the checkpoint too: index and term are still known
@@ -186,7 +186,7 @@ func TestLogStore(t *testing.T) {
 // gone is a log of which nothing but the checkpoint is left.
 type gone struct{ entryLog }
 
-func (gone) FirstIndex() segment.Index { return 0 }
+func (g gone) ReadEntry(segment.Index, bool) (segment.Entry, error) { return segment.Entry{}, segment.ErrNotFound }
 
 func TestTailCache(t *testing.T) {
 	c := &tailCache{limit: 10 * 1128}
@@ -246,20 +246,20 @@ func TestProposalsKeepOrder(t *testing.T) {
 	next := 0
 	for i := range datas {
 		datas[i] = []byte{byte(i)}
-		must(t, q.push(proposal{datas[i], func(error) { failed = append(failed, i) }}))
+		must(t, q.push(proposal{data: datas[i], failed: func(error) { failed = append(failed, i) }}))
 		if i%3 == 2 { // two are answered for every three pushed
 			for range 2 {
-				if mine, refused := q.committed(datas[next]); !mine || len(refused) > 0 {
+				if _, mine, refused := q.committed(datas[next]); !mine || len(refused) > 0 {
 					t.Fatalf("proposal %d: %v, %d refused", next, mine, len(refused))
 				}
 				next++
 			}
 		}
 	}
-	if mine, _ := q.committed([]byte{0}); mine {
+	if _, mine, _ := q.committed([]byte{0}); mine {
 		t.Fatal("a slice that was not proposed was found")
 	}
-	if mine, refused := q.committed(datas[next+2]); !mine || len(refused) != 2 {
+	if _, mine, refused := q.committed(datas[next+2]); !mine || len(refused) != 2 {
 		t.Fatalf("two passed over: %v, %d refused", mine, len(refused))
 	}
 	left := q.shut(ErrNotLeader)
