@@ -22,7 +22,7 @@ func (p *Partition) epochs() []segment.EpochStart {
 	p.mu.Unlock()
 	epochs := p.log.Epochs()
 	if n := len(epochs); current >= 0 && (n == 0 || int64(epochs[n-1].Epoch) < current) {
-		epochs = append(epochs[:n:n], segment.EpochStart{Epoch: int32(current), Start: start})
+		epochs = append(epochs[:n:n], segment.EpochStart{Epoch: int32(current), Start: max(start, p.log.StartOffset())})
 	}
 	return epochs
 }

@@ -84,6 +84,8 @@ func (l *fakeLog) Epochs() (e []segment.EpochStart) {
 	return e
 }
 
+func (l *fakeLog) RetainedFrom(segment.Retention, Offset) Offset { return l.start }
+
 func (l *fakeLog) Reconfigure(segment.Settings) {}
 
 func (l *fakeLog) Close() error {
@@ -116,6 +118,13 @@ func (g *fakeGroup) Propose(data []byte, failed func(error)) {
 	defer g.mu.Unlock()
 	g.under = append(g.under, fakeProposal{data, failed})
 }
+
+func (g *fakeGroup) Trim(_ context.Context, start segment.Offset) error {
+	g.log.start = start
+	return g.refuse
+}
+
+func (g *fakeGroup) Maintain() error { return nil }
 
 func (g *fakeGroup) Leader() (replication.ServerID, segment.Term) { return "1", g.term }
 

@@ -185,6 +185,7 @@ func (m *Manager) open(pl place, s Spec) (*Partition, error) {
 		applied: newProducers(m.o.ProducerTTL.Milliseconds()), overlay: overlay{},
 	}
 	p.appendTime.Store(s.Config.LogAppendTime)
+	p.retention.Store(&s.Config.Retention)
 	p.role.Store(roleFollower)
 	if err := m.storage.open(p, path.Join(m.o.Dir, pl.dir()), s); err != nil {
 		return nil, err

@@ -40,6 +40,7 @@ type Config struct {
 	SegmentBytes  int64
 	SegmentAge    time.Duration
 	LogAppendTime bool // message.timestamp.type=LogAppendTime
+	Retention     segment.Retention
 }
 
 // recordLog is what a partition reads of its segment.Log. The group alone writes to it.
@@ -52,6 +53,7 @@ type recordLog interface {
 	OffsetForTimestamp(ts int64, limit Offset) (segment.TimestampOffset, bool, error)
 	MaxTimestamp(limit Offset) (segment.TimestampOffset, bool, error)
 	Epochs() []segment.EpochStart
+	RetainedFrom(r segment.Retention, limit Offset) Offset
 	Reconfigure(s segment.Settings)
 	Close() error
 }
@@ -59,6 +61,8 @@ type recordLog interface {
 // raftGroup is what a partition uses of its replication.Group.
 type raftGroup interface {
 	Propose(data []byte, failed func(error))
+	Trim(ctx context.Context, start segment.Offset) error
+	Maintain() error
 	Leader() (replication.ServerID, segment.Term)
 	Close(ctx context.Context) error
 }
@@ -100,7 +104,8 @@ type Partition struct {
 	logger   *slog.Logger
 	watchers watchers
 
-	appendTime atomic.Bool  // Config.LogAppendTime
+	appendTime atomic.Bool // Config.LogAppendTime
+	retention  atomic.Pointer[segment.Retention]
 	high       atomic.Int64 // high watermark; written under mu
 	changes    atomic.Uint64
 	role       atomic.Int64 // the leader epoch while this replica leads, else one of role…; written under mu
@@ -129,6 +134,7 @@ func (p *Partition) Size() int64 { return p.log.Size() }
 // Reconfigure changes the partition's configuration from now on.
 func (p *Partition) Reconfigure(c Config) {
 	p.appendTime.Store(c.LogAppendTime)
+	p.retention.Store(&c.Retention)
 	p.log.Reconfigure(segment.Settings{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge})
 }
 
