@@ -74,7 +74,7 @@ func incremental(configs []kmsg.IncrementalAlterConfigsRequestResourceConfig) al
 	return a
 }
 
-// incrementalChanges turns a request's operations into changes. No key is a list yet, so nothing can be appended or
+// incrementalChanges turns a request's operations into changes. The only list, cleanup.policy, has one possible value, so nothing can be appended or
 // subtracted.
 func incrementalChanges(configs []kmsg.IncrementalAlterConfigsRequestResourceConfig) ([]controller.ConfigChange, error) {
 	var changes []controller.ConfigChange
@@ -89,7 +89,7 @@ func incrementalChanges(configs []kmsg.IncrementalAlterConfigsRequestResourceCon
 		case kmsg.IncrementalAlterConfigOpDelete:
 			changes = append(changes, controller.ConfigChange{Key: c.Name})
 		case kmsg.IncrementalAlterConfigOpAppend, kmsg.IncrementalAlterConfigOpSubtract:
-			return nil, fmt.Errorf("%w: can't %s to key %s because its type is not LIST", topicconfig.ErrInvalid, c.Op, c.Name)
+			return nil, fmt.Errorf("%w: can't %s to key %s because it has one value only", topicconfig.ErrInvalid, c.Op, c.Name)
 		default:
 			return nil, fmt.Errorf("%w: unknown operation %d", errInvalidRequest, int8(c.Op))
 		}

@@ -13,6 +13,7 @@ func apis() []api {
 		{kmsg.ApiVersions, 0, 5, startApiVersions},
 		{kmsg.CreateTopics, 0, 7, startCreateTopics},
 		{kmsg.DeleteTopics, 0, 6, startDeleteTopics},
+		{kmsg.DeleteRecords, 0, 2, startDeleteRecords},
 		{kmsg.InitProducerID, 0, 5, startInitProducerID},
 		{kmsg.OffsetForLeaderEpoch, 0, 4, startOffsetForLeaderEpoch},
 		{kmsg.DescribeConfigs, 0, 4, startDescribeConfigs},

@@ -127,6 +127,7 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.watchDisk()
+	b.startRetention()
 	b.kafka = serveListener(b, ln, b.maxConnections)
 	b.onClose("connections", b.closeConnections)
 	b.ready.Store(true)

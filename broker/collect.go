@@ -14,6 +14,8 @@ type brokerCollector struct{ b *Broker }
 
 var (
 	descMaxOffset = prometheus.NewDesc("quire_kafka_max_offset", "High watermark.", []string{"topic", "partition"}, nil)
+	descMinOffset = prometheus.NewDesc("quire_kafka_log_start_offset", "First offset that can be read.",
+		[]string{"topic", "partition"}, nil)
 	descLogBytes  = prometheus.NewDesc("quire_storage_log_bytes", "Bytes of segment files.", []string{"topic", "partition"}, nil)
 	descDiskFree  = prometheus.NewDesc("quire_storage_disk_free_bytes", "Free bytes on the data directory's file system.", nil, nil)
 	descDiskTotal = prometheus.NewDesc("quire_storage_disk_total_bytes", "Size of the data directory's file system.", nil, nil)
@@ -67,6 +69,7 @@ func (c brokerCollector) Collect(out chan<- prometheus.Metric) {
 		if marks, err := p.Marks(-1); err == nil {
 			leading++
 			gauge(descMaxOffset, float64(marks.HighWatermark), p.Topic(), n)
+			gauge(descMinOffset, float64(marks.LogStart), p.Topic(), n)
 		}
 	}
 	gauge(descLeading, float64(leading))

@@ -175,7 +175,9 @@ func (r *reconciler) reconfigure(t *controller.Topic) {
 // newer one: the ones it knows still count.
 func partitionConfig(t *controller.Topic) partition.Config {
 	c, _ := topicconfig.Parse(t.Configs)
-	return partition.Config{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge, LogAppendTime: c.LogAppendTime}
+	return partition.Config{
+		SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge, LogAppendTime: c.LogAppendTime, Retention: c.Retention,
+	}
 }
 
 // serverID names a broker in the partitions' Raft groups.

@@ -25,6 +25,7 @@ var shapes = map[kmsg.Key]shape{
 	kmsg.ApiVersions:                parseShape("s@3+ s@3+ s@5+ 4@5+"),
 	kmsg.CreateTopics:               parseShape("[ s 4 2 [ 4 []4 ] [ s s ] ] 4 1@1+"),
 	kmsg.DeleteTopics:               parseShape("[]s@0-5 [ s 16 ]@6+ 4"),
+	kmsg.DeleteRecords:              parseShape("[ s [ 4 8 ] ] 4"),
 	kmsg.InitProducerID:             parseShape("s 4 8@3+ 2@3+"),
 	kmsg.OffsetForLeaderEpoch:       parseShape("4@3+ [ s [ 4 4@2+ 4 ] ]"),
 	kmsg.DescribeConfigs:            parseShape("[ 1 s []s ] 1@1+ 1@3+"),

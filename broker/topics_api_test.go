@@ -367,7 +367,7 @@ func TestDescribeConfigs(t *testing.T) {
 	makeTopic(t, b, "t", 1)
 	c := newTestClient(t, b)
 	if got := c.describe(kmsg.ConfigResourceTypeTopic, "t"); got.ErrorCode != 0 || len(got.Configs) < 5 ||
-		got.Configs[0].ConfigType != kmsg.ConfigTypeInt || *got.Configs[0].Documentation == "" || len(got.Configs[0].ConfigSynonyms) != 1 {
+		got.Configs[1].ConfigType != kmsg.ConfigTypeInt || *got.Configs[0].Documentation == "" || len(got.Configs[0].ConfigSynonyms) != 1 {
 		t.Errorf("topic: %+v", got)
 	}
 	broker := c.describe(kmsg.ConfigResourceTypeBroker, "1", "num.partitions", "fetch.max.bytes").Configs

@@ -17,8 +17,9 @@ type Config struct {
 	HTTPAddr       string // "": no admin HTTP
 	Seeds          []string
 
-	Durability    flush.Mode
-	FlushInterval time.Duration // of durability "interval"
+	Durability     flush.Mode
+	FlushInterval  time.Duration // of durability "interval"
+	RetentionCheck time.Duration
 
 	AutoCreateTopics  bool
 	NumPartitions     int32

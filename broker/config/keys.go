@@ -42,6 +42,10 @@ var keys = []row{
 		func(c *Config, v string) error { return setInt(&c.NumPartitions, v, 1, 100_000) }),
 	plain("default.replication.factor", "1", "Replicas of a topic that is made without a number.",
 		func(c *Config, v string) error { return setInt(&c.ReplicationFactor, v, 1, math.MaxInt16) }),
+	text("log.retention.check.interval.ms", "5s", "How often partitions are looked at for records that have expired.",
+		func(c *Config, v string) error {
+			return setDuration(&c.RetentionCheck, v, "ms", 10*time.Millisecond, 24*time.Hour)
+		}),
 	bytes("socket.request.max.bytes", "100MiB", "Largest Produce request.",
 		func(c *Config, v string) error { return setBytes(&c.MaxRequestBytes, v, 1<<10, math.MaxInt32) }),
 	bytes("queued.max.request.bytes", "256MiB", "Memory that requests hold over all connections; more have to wait.",

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/quirelog/quire/segment"
 )
 
 // Type is a key's type as DescribeConfigs names it (KIP-569).
@@ -23,6 +25,7 @@ const (
 
 	Boolean Type = 1
 	Double  Type = 6
+	List    Type = 7
 )
 
 // String is Kafka's name of the type.
@@ -36,6 +39,8 @@ func (t Type) String() string {
 		return "BOOLEAN"
 	case Double:
 		return "DOUBLE"
+	case List:
+		return "LIST"
 	default:
 		return "STRING"
 	}
@@ -51,6 +56,7 @@ type Config struct {
 	MaxMessageBytes   int32         // of one record batch as the client sent it
 	MinInsyncReplicas int32
 	LogAppendTime     bool // message.timestamp.type=LogAppendTime
+	Retention         segment.Retention
 
 	Compression Compression
 	Timestamps  TimestampBounds
@@ -67,7 +73,8 @@ type Key struct {
 
 	min, max int64                              // of Int, Long and Double
 	also     int64                              // of Int and Long: allowed beside min to max
-	oneOf    []string                           // of String
+	oneOf    []string                           // of String and List
+	missing  string                             // said with oneOf: what Kafka has and this does not
 	set      func(c *Config, n int64, s string) // nil: nothing of this version asks for the value
 }
 
@@ -77,6 +84,12 @@ var table = slices.SortedFunc(slices.Values(slices.Concat(keys, compressionKeys,
 
 // keys are those of segments, sizes and replicas, by name.
 var keys = []Key{
+	{
+		Name: "cleanup.policy", Broker: "log.cleanup.policy", Type: List, Default: "delete",
+		Doc:   "What becomes of old segments: delete. There is no compaction yet, so compact is refused.",
+		oneOf: []string{"delete"}, missing: "compaction is not there yet",
+		set: func(*Config, int64, string) {},
+	},
 	{
 		Name: "max.message.bytes", Broker: "message.max.bytes", Type: Int, Default: "1048588", max: math.MaxInt32,
 		Doc: "The largest record batch in bytes, after compression, that producers may send.",
@@ -94,19 +107,40 @@ var keys = []Key{
 		set: func(c *Config, n int64, _ string) { c.MinInsyncReplicas = int32(n) },
 	},
 	{
+		Name: "retention.bytes", Broker: "log.retention.bytes", Type: Long, Default: "-1", min: -1, max: math.MaxInt64,
+		Doc: "How many bytes of segment files a partition keeps; older segments go. -1: no limit.",
+		set: func(c *Config, n int64, _ string) { c.Retention.Bytes = kept(n) },
+	},
+	{
+		Name: "retention.ms", Broker: "log.retention.ms", Type: Long, Default: "604800000", min: -1, max: math.MaxInt64,
+		Doc: "How long in milliseconds a partition keeps records; segments that are older go whole. -1: for ever.",
+		set: func(c *Config, n int64, _ string) { c.Retention.Age = time.Duration(kept(int64(milliseconds(n)))) },
+	},
+	{
 		Name: "segment.bytes", Broker: "log.segment.bytes", Type: Int, Default: "134217728", min: 1 << 20, max: math.MaxInt32,
 		Doc: "The size in bytes at which a partition begins a new segment file.",
 		set: func(c *Config, n int64, _ string) { c.SegmentBytes = n },
 	},
 	{
 		Name: "segment.ms", Broker: "log.roll.ms", Type: Long, Default: "604800000", min: 1, max: math.MaxInt64,
-		Doc: "The age in milliseconds at which a partition begins a new segment file with the next append.",
+		Doc: "The age in milliseconds at which a partition begins a new segment file.",
 		set: func(c *Config, n int64, _ string) { c.SegmentAge = milliseconds(n) },
 	},
 }
 
+// kept is a limit as segment.Retention has it: Kafka's -1 is its 0, no limit, and Kafka's 0, to keep nothing, its -1.
+func kept(n int64) int64 {
+	if n <= 0 {
+		return -1 - n
+	}
+	return n
+}
+
 // milliseconds is n ms, or the longest duration where n ms are longer.
 func milliseconds(n int64) time.Duration {
+	if n < 0 {
+		return time.Duration(n)
+	}
 	return time.Duration(min(n, math.MaxInt64/int64(time.Millisecond))) * time.Millisecond
 }
 
@@ -183,9 +217,13 @@ func (k *Key) apply(c *Config, value string) error {
 		return fmt.Errorf("%w: invalid value %s for configuration %s: %s", ErrInvalid, value, k.Name, why)
 	}
 	switch k.Type {
-	case String:
+	case String, List:
 		if !slices.Contains(k.oneOf, value) {
-			return bad("must be one of: " + strings.Join(k.oneOf, ", "))
+			why := "must be one of: " + strings.Join(k.oneOf, ", ")
+			if k.missing != "" {
+				why += "; " + k.missing
+			}
+			return bad(why)
 		}
 		k.store(c, 0, value)
 		return nil

@@ -6,11 +6,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/quirelog/quire/segment"
 )
 
 func TestParse(t *testing.T) {
 	def := Config{SegmentBytes: 128 << 20, SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1048588, MinInsyncReplicas: 1,
-		Compression: Default().Compression, Timestamps: Default().Timestamps, lags: Default().lags}
+		Compression: Default().Compression, Timestamps: Default().Timestamps, lags: Default().lags,
+		Retention: segment.Retention{Age: 7 * 24 * time.Hour}}
 	with := func(f func(*Config)) Config { c := def; f(&c); return c }
 	for _, c := range []struct {
 		name   string
@@ -23,18 +26,30 @@ func TestParse(t *testing.T) {
 			name: "all set",
 			values: map[string]string{
 				"segment.bytes": "1048576", "segment.ms": "1000", "max.message.bytes": "0", "min.insync.replicas": "2",
-				"message.timestamp.type": "LogAppendTime",
+				"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete", "retention.ms": "1000", "retention.bytes": "5",
 			},
 			want: with(func(c *Config) {
 				c.SegmentBytes, c.SegmentAge, c.MinInsyncReplicas, c.LogAppendTime, c.MaxMessageBytes = 1<<20, time.Second, 2, true, 0
+				c.Retention = segment.Retention{Age: time.Second, Bytes: 5}
 			}),
+		},
+		{
+			name: "no retention", values: map[string]string{"retention.ms": "-1", "retention.bytes": "-1"},
+			want: with(func(c *Config) { c.Retention = segment.Retention{} }),
+		},
+		{
+			name: "nothing is kept", values: map[string]string{"retention.ms": "0", "retention.bytes": "0"},
+			want: with(func(c *Config) { c.Retention = segment.Retention{Age: -1, Bytes: -1} }),
 		},
 		{
 			name: "age beyond a duration", values: map[string]string{"segment.ms": "9223372036854775807"},
 			want: with(func(c *Config) { c.SegmentAge = math.MaxInt64 / time.Millisecond * time.Millisecond }),
 		},
 		{name: "unknown", values: map[string]string{"nokey": "1"}, want: def, faults: []string{"nokey", "known: "}},
-		{name: "no effect yet", values: map[string]string{"cleanup.policy": "compact"}, want: def, faults: []string{"cleanup.policy"}},
+		{
+			name: "no compaction", values: map[string]string{"cleanup.policy": "compact"}, want: def,
+			faults: []string{"cleanup.policy", "compaction is not there yet"},
+		},
 		{name: "not a number", values: map[string]string{"segment.bytes": "1MiB"}, want: def, faults: []string{"of type INT"}},
 		{name: "below", values: map[string]string{"segment.bytes": "1048575"}, want: def, faults: []string{"at least 1048576"}},
 		{name: "above", values: map[string]string{"segment.bytes": "2147483648"}, want: def, faults: []string{"at most 2147483647"}},
