@@ -14,6 +14,7 @@ func refereeCases() []refereeCase {
 	cases := append(frameCases(), produceCases()...)
 	cases = append(cases, idempotenceCases()...)
 	cases = append(cases, readCases()...)
+	cases = append(cases, trimCases()...)
 	cases = append(cases, adminCases()...)
 	cases = append(cases, clusterCases()...)
 	cases = append(cases, brokerCases()...)

@@ -13,13 +13,14 @@ import (
 )
 
 func (c *cli) topicCommand() *cobra.Command {
-	cmd := group("topic", "Create, list, describe, change and delete topics", `  quire topic create orders -p 6 -c segment.ms=1d
+	cmd := group("topic", "Create, list, describe, change, trim and delete topics", `  quire topic create orders -p 6 -c segment.ms=1d
   quire topic list
   quire topic describe orders
-  quire topic config orders -c segment.bytes=64MiB
+  quire topic config orders -c retention.ms=1d
+  quire topic trim orders --before @-1h
   quire topic delete orders`,
 		c.topicCreateCommand(), c.topicListCommand(), c.topicDescribeCommand(), c.topicConfigCommand(),
-		c.topicAddPartitionsCommand(), c.topicDeleteCommand())
+		c.topicAddPartitionsCommand(), c.topicTrimCommand(), c.topicDeleteCommand())
 	c.clientFlags(cmd)
 	c.outputFlag(cmd)
 	cmd.PersistentPreRunE = c.checkOutput
