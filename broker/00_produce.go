@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/segment/batch"
@@ -36,6 +37,10 @@ type producePart struct {
 	topic, partition int // in the response
 }
 
+// minProduceWait is the least that an append is waited for. In Kafka a request's timeout is for the answers of other replicas only,
+// not for the leader's own store, so clients set 0 and expect to hear of a record that was written.
+const minProduceWait = time.Second
+
 // startProduce appends in request order; what waits for the commit is finish. The batches lie in the frame and belong to
 // the partitions afterwards.
 func startProduce(ctx context.Context, b *Broker, r *request) finish {
@@ -43,7 +48,7 @@ func startProduce(ctx context.Context, b *Broker, r *request) finish {
 	p := &produce{b: b, version: req.Version, acks: req.Acks, view: b.view(), resp: kmsg.NewPtrProduceResponse()}
 	p.resp.Version = req.Version
 	// One deadline serves start and finish, which run under the same connection's context; finish always runs and gives it back.
-	ctx, cancel := context.WithTimeout(ctx, milliseconds(req.TimeoutMillis))
+	ctx, cancel := context.WithTimeout(ctx, max(milliseconds(req.TimeoutMillis), minProduceWait))
 	p.start(ctx, req)
 	if p.acks != 0 {
 		return func(context.Context) reply {

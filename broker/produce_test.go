@@ -136,6 +136,20 @@ func TestProduceWithoutAcks(t *testing.T) {
 	wantClosed(t, c.nc)
 }
 
+// A client that leaves no time for replicas still hears of what the leader has written.
+func TestProduceWithoutTime(t *testing.T) {
+	b := startBroker(t, testConfig(t.TempDir()))
+	makeTopic(t, b, "t", 1)
+	c := newTestClient(t, b)
+	for offset, timeout := range []int32{0, -1} {
+		r := produceRequest(12, "t", 0, testBatch(t, 1))
+		r.TimeoutMillis = timeout
+		if got := c.produce(r); got.ErrorCode != 0 || got.BaseOffset != int64(offset) {
+			t.Errorf("timeout %d: code %d, offset %d, want %d", timeout, got.ErrorCode, got.BaseOffset, offset)
+		}
+	}
+}
+
 // TestProduceInOrder pipelines requests and expects their offsets in order.
 func TestProduceInOrder(t *testing.T) {
 	b := startBroker(t, testConfig(t.TempDir()))

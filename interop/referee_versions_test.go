@@ -93,7 +93,6 @@ var differences = map[string]string{
 	"alter: negative operation":           stumbles + "INVALID_REQUEST",
 	"replace: topic twice":                stumbles + "INVALID_REQUEST",
 
-	"produce: negative timeout":                    "who leaves no time to wait for replicas does not learn the outcome",
 	"metadata: made on use":                        "the answer waits for the new topic's leaders, so that the client need not come back",
 	"alter: topic twice":                           "one answer for each resource, however often it is named",
 	"describe: topic twice":                        "one answer for each resource, however often it is named",
