@@ -186,7 +186,9 @@ func TestLogStore(t *testing.T) {
 // gone is a log of which nothing but the checkpoint is left.
 type gone struct{ entryLog }
 
-func (g gone) ReadEntry(segment.Index, bool) (segment.Entry, error) { return segment.Entry{}, segment.ErrNotFound }
+func (g gone) ReadEntry(segment.Index, bool) (segment.Entry, error) {
+	return segment.Entry{}, segment.ErrNotFound
+}
 
 func TestTailCache(t *testing.T) {
 	c := &tailCache{limit: 10 * 1128}
