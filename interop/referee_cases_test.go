@@ -14,14 +14,14 @@ func refereeCases() []refereeCase {
 	cases := append(frameCases(), produceCases()...)
 	cases = append(cases, idempotenceCases()...)
 	cases = append(cases, readCases()...)
-	cases = append(cases, trimCases()...)
 	cases = append(cases, adminCases()...)
 	cases = append(cases, clusterCases()...)
 	cases = append(cases, brokerCases()...)
 	cases = append(cases, configValueCases()...)
 	cases = append(cases, topicCases()...)
 	cases = append(cases, versionCases()...)
-	return append(cases, formCases()...)
+	cases = append(cases, formCases()...)
+	return append(cases, trimCases()...) // last: others read from the start
 }
 
 // at is r at another version.

@@ -15,8 +15,8 @@ func deleteRecords(topic string, partition int32, before int64) request {
 	}
 }
 
-// trimCases delete records of the topic odd, partition 0; what comes after them does not read its beginning. Left out: the largest
-// timestamp after all records were deleted, for which Kafka names a record that is gone, and Quire none.
+// trimCases delete records of the topic odd, partition 0. Left out: the largest timestamp after all records were deleted, for which Kafka
+// names a record that is gone, and Quire none.
 func trimCases() []refereeCase {
 	after := func(name string, before int64, r request) refereeCase {
 		return refereeCase{"delete records, then " + name, []step{send(deleteRecords("odd", 0, before)), send(r)}}
