@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/quirelog/quire/replication/controller"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -147,6 +148,22 @@ func TestProduceWithoutTime(t *testing.T) {
 		if got := c.produce(r); got.ErrorCode != 0 || got.BaseOffset != int64(offset) {
 			t.Errorf("timeout %d: code %d, offset %d, want %d", timeout, got.ErrorCode, got.BaseOffset, offset)
 		}
+	}
+}
+
+// A topic takes nothing from the moment its deletion is answered.
+func TestProduceAfterDeletion(t *testing.T) {
+	b := startBroker(t, testConfig(t.TempDir()))
+	makeTopic(t, b, "t", 1)
+	c := newTestClient(t, b)
+	c.mustProduce("t", 0, testBatch(t, 1))
+	remove := kmsg.NewPtrDeleteTopicsRequest()
+	remove.Version, remove.TimeoutMillis, remove.TopicNames = 5, waiting, []string{"t"}
+	if got := c.do(remove).(*kmsg.DeleteTopicsResponse).Topics[0]; got.ErrorCode != 0 {
+		t.Fatalf("delete: code %d", got.ErrorCode)
+	}
+	if got := c.produce(produceRequest(12, "t", 0, testBatch(t, 1))); got.ErrorCode != kerr.UnknownTopicOrPartition.Code {
+		t.Errorf("produce to a deleted topic: code %d", got.ErrorCode)
 	}
 }
 

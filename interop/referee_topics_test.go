@@ -134,9 +134,6 @@ func topicCases() []refereeCase {
 		one("partitions: as many", addPartitions("odd", 2)),
 		one("partitions: unknown topic", addPartitions("nowhere", 4)),
 		one("partitions: more", addPartitions("odd", 3)),
-		{"delete, then produce", []step{
-			send(named("short-lived")), send(remove(func(rt *kmsg.DeleteTopicsRequestTopic) { rt.Topic = kmsg.StringPtr("short-lived") })),
-			send(produce("short-lived", 0, -1, build(nil))),
-		}},
+		// How long a produce to a deleted topic goes on working is a matter of time in Kafka: broker/produce_test.go has Quire's.
 	}
 }
