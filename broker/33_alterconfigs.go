@@ -44,9 +44,11 @@ func startAlterConfigs(_ context.Context, b *Broker, r *request) finish {
 
 func replacing(configs []kmsg.AlterConfigsRequestResourceConfig) alteration {
 	a := alteration{
-		ofTopic: func(t *controller.Topic) ([]controller.ConfigChange, error) { return replacingChanges(t, configs) },
+		ofTopic: func(t *controller.Topic) ([]controller.ConfigChange, error) {
+			return replacingChanges(t.Configs, configs)
+		},
 		ofBroker: func(have map[string]string) ([]controller.ConfigChange, error) {
-			return replacingBrokerChanges(have, configs)
+			return replacingChanges(have, configs)
 		},
 	}
 	for i := range configs {
@@ -55,9 +57,11 @@ func replacing(configs []kmsg.AlterConfigsRequestResourceConfig) alteration {
 	return a
 }
 
-// replacingChanges sets what a request names and removes the rest of what t sets.
-func replacingChanges(t *controller.Topic, configs []kmsg.AlterConfigsRequestResourceConfig) ([]controller.ConfigChange, error) {
-	gone := maps.Clone(t.Configs)
+// replacingChanges sets what a request names and removes the rest of have, which a topic or a broker sets now.
+func replacingChanges(
+	have map[string]string, configs []kmsg.AlterConfigsRequestResourceConfig,
+) ([]controller.ConfigChange, error) {
+	gone := maps.Clone(have)
 	var changes []controller.ConfigChange
 	for i := range configs {
 		c := &configs[i]

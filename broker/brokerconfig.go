@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,26 +90,6 @@ func checkBrokerChanges(cfg config.Config, changes []controller.ConfigChange) er
 		return fmt.Errorf("%w: cannot update these configs dynamically: %s", errInvalidRequest, strings.Join(static, ", "))
 	}
 	return nil
-}
-
-// replacingBrokerChanges sets what a request names and removes the rest of what a broker sets.
-func replacingBrokerChanges(
-	have map[string]string, configs []kmsg.AlterConfigsRequestResourceConfig,
-) ([]controller.ConfigChange, error) {
-	gone := maps.Clone(have)
-	var changes []controller.ConfigChange
-	for i := range configs {
-		c := &configs[i]
-		if c.Value == nil {
-			return nil, fmt.Errorf("%w: null value not supported for: %s", errInvalidRequest, c.Name)
-		}
-		changes = append(changes, controller.ConfigChange{Key: c.Name, Value: c.Value})
-		delete(gone, c.Name)
-	}
-	for _, name := range slices.Sorted(maps.Keys(gone)) {
-		changes = append(changes, controller.ConfigChange{Key: name})
-	}
-	return changes, nil
 }
 
 // describeBroker lists the configuration of a broker: this one, or for "" what is set as the default of all.

@@ -8,7 +8,7 @@ import (
 // nearest finds the key whose name, as spelled by of, takes the fewest edits to become name.
 func nearest(name string, of func(*row) string) (best *row, distance int) {
 	for i := range keys {
-		d := editDistance(name, of(&keys[i]))
+		d := EditDistance(name, of(&keys[i]))
 		if best == nil || d < distance {
 			best, distance = &keys[i], d
 		}
@@ -16,8 +16,8 @@ func nearest(name string, of func(*row) string) (best *row, distance int) {
 	return best, distance
 }
 
-// editDistance is Levenshtein's: insertions, deletions and replacements of bytes.
-func editDistance(a, b string) int {
+// EditDistance is Levenshtein's between a and b: insertions, deletions and replacements of bytes.
+func EditDistance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {
 		row[j] = j

@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/quirelog/quire/broker/config"
 )
 
 // flagError says which flag or value is wrong, in words rather than in those of the parser.
@@ -57,7 +59,7 @@ func nearest(word string, names []string) string {
 	const mostEdits = 2
 	best, least := "", mostEdits+1
 	for _, name := range names {
-		distance := edits(word, name)
+		distance := config.EditDistance(word, name)
 		if len(word) > mostEdits && strings.HasPrefix(name, word) {
 			distance = 0
 		}
@@ -66,27 +68,6 @@ func nearest(word string, names []string) string {
 		}
 	}
 	return best
-}
-
-// edits is the Levenshtein distance between a and b, in bytes.
-func edits(a, b string) int {
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			substituted := diagonal
-			if a[i] != b[j] {
-				substituted++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(substituted, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
 }
 
 // usageText is usageTemplate for a terminal of width columns (0: not a terminal).
