@@ -11,12 +11,34 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// Config is what the broker's configuration says about consumer groups.
+// Config is what the broker's configuration says about consumer groups. Each duration is looked up when it is used, so that a group may have its own.
 type Config struct {
-	Session, Heartbeat time.Duration // group.consumer.session.timeout.ms, group.consumer.heartbeat.interval.ms
-	MaxSize            int           // group.consumer.max.size
-	Classic            *classic.Config
+	Timing
+	MaxSize   int       // group.consumer.max.size; 0: unbounded
+	Migration Migration // group.consumer.migration.policy
+	Classic   *classic.Config
+	// Group is a group's own timing where it has one (dynamic configuration of a GROUP resource). nil: none has.
+	Group func(id string) (Timing, bool)
 }
+
+// Timing is what a group's dynamic configuration may say.
+type Timing struct {
+	Session   time.Duration // consumer.session.timeout.ms
+	Heartbeat time.Duration // consumer.heartbeat.interval.ms
+	// Interval is the least time between two computations of the target assignment (consumer.assignment.interval.ms, KIP-1263); 0: none.
+	Interval time.Duration
+}
+
+// Migration says between which protocols a group with members alive may change.
+type Migration uint8
+
+// The values of group.consumer.migration.policy.
+const (
+	Bidirectional Migration = iota
+	Upgrades
+	Downgrades
+	Disabled
+)
 
 // Topic is a topic as assignors see it.
 type Topic struct {
@@ -33,8 +55,8 @@ type Topics interface {
 	Version() uint64 // grows with every change
 }
 
-// Group is one consumer group. Its state changes by Apply alone, at runtime as when the journal is loaded; what is beside (timers, calls that wait) is
-// not kept over a change of the coordinator. It is not safe for concurrent use.
+// Group is one consumer group. Its state changes by Apply alone, at runtime as when the journal is loaded; what is beside (timers) is not kept over a
+// change of the coordinator. The handlers apply what they write: the coordinator calls Apply while loading, never after. It is not safe for concurrent use.
 type Group struct{}
 
 // New is a group without members.
@@ -73,17 +95,24 @@ func (g *Group) Leave(s *step.Step, c *step.Call, t Topics) { panic("unimplement
 // Tick does what is due at s.Now.
 func (g *Group) Tick(s *step.Step, t Topics) { panic("unimplemented") }
 
+// Members is how many there are.
+func (g *Group) Members() int { panic("unimplemented") }
+
 // Deadline is when Tick is wanted at the latest; it may be early. Zero: nothing is waited for.
 func (g *Group) Deadline() time.Time { panic("unimplemented") }
 
-// CheckCommit says whether a commit of offsets may pass: epoch is the member epoch, or the generation of a classic member.
-// version is the request's.
-func (g *Group) CheckCommit(s *step.Step, member string, instance *string, epoch int32, version int16) error {
+// PartitionCheck says whether the offset of one partition may be committed.
+type PartitionCheck func(topicID [16]byte, partition int32) error
+
+// CheckCommit says whether a commit of offsets may pass: epoch is the member epoch, or the generation of a classic member; -1 and no member: from
+// outside the group. version is the request's. A member may be behind for partitions that it has had all the time: then each is asked for with the
+// PartitionCheck that is returned (KIP-1251); nil: all may.
+func (g *Group) CheckCommit(member string, epoch int32, version int16) (PartitionCheck, error) {
 	panic("unimplemented")
 }
 
-// CheckFetch says whether offsets may be told to member in its epoch ("" and -1: to anybody).
-func (g *Group) CheckFetch(member string, epoch int32) error { panic("unimplemented") }
+// CheckFetch says whether offsets may be told to member in its epoch (nil and -1: to anybody).
+func (g *Group) CheckFetch(member *string, epoch int32) error { panic("unimplemented") }
 
 // Fail answers all calls that wait with err: the coordinator is moving.
 func (g *Group) Fail(s *step.Step, err error) { panic("unimplemented") }

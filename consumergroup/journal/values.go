@@ -11,6 +11,14 @@ type TopicPartitions struct {
 	Partitions []int32
 }
 
+// AssignedPartitions are partitions of one topic that a member has.
+type AssignedPartitions struct {
+	TopicID    [16]byte
+	Partitions []int32
+	// Epochs has, for each partition, the epoch in which the member got it (KIP-1251, tag 0); nil: written before Kafka 4.3, not known.
+	Epochs []int32
+}
+
 // ConsumerGroupValue is the value of a ConsumerGroup.
 type ConsumerGroupValue struct {
 	Epoch        int32
@@ -42,7 +50,10 @@ type ClassicProtocol struct {
 }
 
 // TargetValue is the value of a Target.
-type TargetValue struct{ Epoch int32 }
+type TargetValue struct {
+	Epoch     int32
+	Timestamp int64 // when it was computed, ms since the epoch (KIP-1263, tag 0)
+}
 
 // TargetMemberValue is the value of a TargetMember.
 type TargetMemberValue struct{ Partitions []TopicPartitions }
@@ -52,8 +63,8 @@ type CurrentValue struct {
 	Epoch         int32
 	PreviousEpoch int32
 	State         int8
-	Assigned      []TopicPartitions
-	Revoking      []TopicPartitions
+	Assigned      []AssignedPartitions
+	Revoking      []AssignedPartitions
 }
 
 // RegexValue is the value of a Regex.
