@@ -67,10 +67,3 @@ func (e *Target) GroupID() string            { return e.Group }
 func (e *TargetMember) GroupID() string      { return e.Group }
 func (e *Current) GroupID() string           { return e.Group }
 func (e *Regex) GroupID() string             { return e.Group }
-
-// Encode appends the record's key and value; the value is nil for a tombstone.
-func Encode(e Entry) (key, value []byte, err error) { panic("unimplemented") }
-
-// Decode reads a record. ErrUnknown: a type or version that this version does not know, which a reader skips; any other error is
-// damage. What is returned does not refer to key or value.
-func Decode(key, value []byte) (Entry, error) { panic("unimplemented") }
