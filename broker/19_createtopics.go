@@ -30,9 +30,10 @@ func (b *Broker) createTopic(ctx context.Context, spec topicSpec, validateOnly b
 }
 
 func (b *Broker) planner() *planner {
+	v := b.view()
 	return &planner{
-		image: b.controller.Image(), partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
-		perBroker: b.maxPartitions,
+		image: v.Image, partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
+		perBroker: b.maxPartitions, configs: v.defaults,
 	}
 }
 
@@ -79,7 +80,7 @@ func (c *topicCreator) run(ctx context.Context) {
 			rt.ErrorCode, rt.ErrorMessage = errorFields(err)
 			rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
 		} else {
-			fillCreated(&rt, topic)
+			c.b.fillCreated(&rt, topic)
 			made[len(c.resp.Topics)] = topic
 		}
 		c.resp.Topics = append(c.resp.Topics, rt)
@@ -120,14 +121,13 @@ func (c *topicCreator) create(ctx context.Context, t *kmsg.CreateTopicsRequestTo
 	return c.b.createTopic(ctx, spec, c.req.ValidateOnly)
 }
 
-func fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {
+func (b *Broker) fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {
 	rt.TopicID = t.ID
 	rt.NumPartitions = int32(min(len(t.Partitions), math.MaxInt32))
 	rt.ReplicationFactor = int16(len(t.Partitions[0].Replicas))
-	for _, k := range topicconfig.Keys() {
+	for _, d := range b.describeTopicKeys(b.controller.Image(), t) {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
-		value, source := topicValue(k, t)
-		c.Name, c.Value, c.Source = k.Name, &value, int8(source)
+		c.Name, c.Value, c.Source = d.Name, d.Value, int8(d.Source)
 		rt.Configs = append(rt.Configs, c)
 	}
 }

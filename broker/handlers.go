@@ -31,6 +31,7 @@ const (
 func newHandlerState(cfg config.Config) handlerState {
 	return handlerState{
 		sessions:      newFetchSessions(cfg.FetchSessions, time.Now),
+		views:         views{cfg: cfg},
 		recompressing: semaphore.NewWeighted(recompressBytes),
 		maxPartitions: partitionLimit(openFileLimit()),
 	}
