@@ -30,10 +30,9 @@ func (b *Broker) createTopic(ctx context.Context, spec topicSpec, validateOnly b
 }
 
 func (b *Broker) planner() *planner {
-	v := b.view()
 	return &planner{
-		image: v.Image, partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
-		perBroker: b.maxPartitions, configs: v.defaults,
+		image: b.controller.Image(), partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
+		perBroker: b.maxPartitions,
 	}
 }
 
@@ -80,7 +79,7 @@ func (c *topicCreator) run(ctx context.Context) {
 			rt.ErrorCode, rt.ErrorMessage = errorFields(err)
 			rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
 		} else {
-			c.b.fillCreated(&rt, topic)
+			fillCreated(&rt, topic)
 			made[len(c.resp.Topics)] = topic
 		}
 		c.resp.Topics = append(c.resp.Topics, rt)
@@ -121,13 +120,14 @@ func (c *topicCreator) create(ctx context.Context, t *kmsg.CreateTopicsRequestTo
 	return c.b.createTopic(ctx, spec, c.req.ValidateOnly)
 }
 
-func (b *Broker) fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {
+func fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {
 	rt.TopicID = t.ID
 	rt.NumPartitions = int32(min(len(t.Partitions), math.MaxInt32))
 	rt.ReplicationFactor = int16(len(t.Partitions[0].Replicas))
-	for _, d := range b.describeTopicKeys(b.controller.Image(), t) {
+	for _, k := range topicconfig.Keys() {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
-		c.Name, c.Value, c.Source = d.Name, d.Value, int8(d.Source)
+		value, source := topicValue(k, t)
+		c.Name, c.Value, c.Source = k.Name, &value, int8(source)
 		rt.Configs = append(rt.Configs, c)
 	}
 }

@@ -44,12 +44,13 @@ func (b *Broker) describeConfigs(
 	var described []kmsg.DescribeConfigsResponseResourceConfig
 	switch res.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		v := b.view()
-		t, err := v.named(topicKey{name: res.ResourceName})
+		t, err := b.view().named(topicKey{name: res.ResourceName})
 		if err != nil {
 			return nil, err
 		}
-		described = b.describeTopicKeys(v.Image, t.Topic)
+		for _, k := range topicconfig.Keys() {
+			described = append(described, describeTopicKey(k, t.Topic))
+		}
 	case kmsg.ConfigResourceTypeBroker:
 		if err := b.checkBrokerName(res.ResourceName); err != nil {
 			return nil, err
@@ -74,38 +75,24 @@ func (b *Broker) describeConfigs(
 	return described, nil
 }
 
-// describeTopicKeys lists the configuration of a topic, which may be one that is not made.
-func (b *Broker) describeTopicKeys(image *controller.Image, t *controller.Topic) []kmsg.DescribeConfigsResponseResourceConfig {
-	var described []kmsg.DescribeConfigsResponseResourceConfig
-	for _, k := range topicconfig.Keys() {
-		var layers []configLayer
-		if v, set := t.Configs[k.Name]; set {
-			layers = append(layers, synonym(k.Name, v, kmsg.ConfigSourceDynamicTopicConfig))
-		}
-		for _, bk := range k.BrokerKeys() {
-			layers = append(layers, b.layersOf(image, bk.Name)...)
-		}
-		c := describeKey(k.Name, k.Type, layers)
-		// What counts may be spelled in the unit of another key.
-		value := k.OfTopic(layers[0].Name, *layers[0].Value)
-		c.Value, c.Documentation = &value, &k.Doc
-		described = append(described, c)
+// topicValue is what a topic has for a key, and where that comes from.
+func topicValue(k topicconfig.Key, t *controller.Topic) (string, kmsg.ConfigSource) {
+	if v, set := t.Configs[k.Name]; set {
+		return v, kmsg.ConfigSourceDynamicTopicConfig
 	}
-	return described
+	return k.Default, kmsg.ConfigSourceDefaultConfig
 }
 
-// describeKey describes a key that has the first of the layers, or no value without any.
-func describeKey(name string, of topicconfig.Type, layers []configLayer) kmsg.DescribeConfigsResponseResourceConfig {
-	for i := range layers {
-		value := of.Spell(*layers[i].Value)
-		layers[i].Value = &value
-	}
+func describeTopicKey(k topicconfig.Key, t *controller.Topic) kmsg.DescribeConfigsResponseResourceConfig {
 	c := kmsg.NewDescribeConfigsResponseResourceConfig()
-	c.Name, c.ConfigType, c.Source = name, kmsg.ConfigType(of), kmsg.ConfigSourceDefaultConfig
-	if len(layers) > 0 {
-		c.Value, c.Source = layers[0].Value, layers[0].Source
+	value, source := topicValue(k, t)
+	c.Name, c.Value, c.Source = k.Name, &value, source
+	c.IsDefault = source == kmsg.ConfigSourceDefaultConfig
+	c.ConfigType, c.Documentation = kmsg.ConfigType(k.Type), &k.Doc
+	if !c.IsDefault {
+		c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, value, source))
 	}
-	c.IsDefault, c.ConfigSynonyms = c.Source == kmsg.ConfigSourceDefaultConfig, layers
+	c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Broker, k.Default, kmsg.ConfigSourceDefaultConfig))
 	return c
 }
 

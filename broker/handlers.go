@@ -31,7 +31,6 @@ const (
 func newHandlerState(cfg config.Config) handlerState {
 	return handlerState{
 		sessions:      newFetchSessions(cfg.FetchSessions, time.Now),
-		views:         views{cfg: cfg},
 		recompressing: semaphore.NewWeighted(recompressBytes),
 		maxPartitions: partitionLimit(openFileLimit()),
 	}

@@ -64,10 +64,9 @@ type assignedReplicas struct {
 // planner turns topics that clients want into partitions with replicas, or says why not.
 type planner struct {
 	image      *controller.Image
-	partitions int32              // default
-	factor     int16              // default
-	perBroker  int                // most partition replicas on one broker
-	configs    topicconfig.Config // of a topic that sets nothing
+	partitions int32 // default
+	factor     int16 // default
+	perBroker  int   // most partition replicas on one broker
 }
 
 // plan validates the whole of a topic.
@@ -76,7 +75,7 @@ func (p *planner) plan(t topicSpec) (controller.NewTopic, error) {
 	if err := p.checkNew(t); err != nil {
 		return n, err
 	}
-	if _, err := p.configs.With(t.configs); err != nil {
+	if _, err := topicconfig.Parse(t.configs); err != nil {
 		return n, err
 	}
 	var err error

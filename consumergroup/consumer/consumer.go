@@ -1,14 +1,19 @@
 // Package consumer is the state machine of a consumer group of the new protocol (KIP-848): the coordinator assigns, members reconcile.
+//
+// Members tell what they subscribe to in heartbeats. A change of that, of the membership or of the topics' partitions bumps the group's epoch, and the
+// next heartbeat computes a target assignment for it (target.go). Each member is led from what it has to what the target gives it, by itself and in its
+// own time (reconcile.go): it first revokes, says so by what it reports to own, then moves to the target's epoch; a partition is given only when
+// nobody holds it. Members of the classic protocol may take part while a group is being migrated (classic.go).
 package consumer
 
 import (
 	"iter"
+	"slices"
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/classic"
 	"github.com/quirelog/quire/consumergroup/journal"
 	"github.com/quirelog/quire/consumergroup/step"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Config is what the broker's configuration says about consumer groups. Each duration is looked up when it is used, so that a group may have its own.
@@ -57,82 +62,111 @@ type Topics interface {
 
 // Group is one consumer group. Its state changes by Apply alone, at runtime as when the journal is loaded; what is beside (timers) is not kept over a
 // change of the coordinator. The handlers apply what they write: the coordinator calls Apply while loading, never after. It is not safe for concurrent use.
-type Group struct{}
+//
+// What always holds:
+//   - epochs never go back: member ≤ target ≤ group, but for a static member that is away (-2);
+//   - a partition has one owner: the member that has it assigned or still has to give it back;
+//   - every count beside the members and the regular expressions is derived from them.
+type Group struct {
+	id  string
+	cfg *Config
+
+	epoch       int32
+	hash        int64 // of the subscribed topics' metadata
+	targetEpoch int32
+	targetTime  int64 // when the target was computed, ms since the epoch
+	members     map[string]*member
+	targets     map[string][]partition // by member, sorted; never changed in place
+	resolved    map[string][]string    // the topics of each regular expression, sorted
+
+	instances map[string]string    // static members, by instance id
+	owners    map[partition]string // the member that has it
+	names     map[string]int       // members that subscribe to a topic by name
+	matched   map[string]int       // regular expressions that resolve to a topic
+	patterns  map[string]int       // members that subscribe to a regular expression
+	assignors map[string]int       // members that ask for an assignor
+	classics  int                  // members that speak the classic protocol
+	protocols map[string]int       // classic members that offer an assignor's protocol
+
+	// Not in the journal.
+	hashed     uint64    // the version of the topics that hash was last compared with
+	matchedFor uint64    // the version of the topics that all regular expressions were last resolved against
+	matchedAt  time.Time // when that was
+	next       time.Time // no timer of a member ends before; zero: none runs
+	emptySince time.Time
+}
 
 // New is a group without members.
-func New(id string, c *Config) *Group { panic("unimplemented") }
-
-// Apply makes an entry of the journal true. While loading nothing else is called.
-func (g *Group) Apply(e journal.Entry) { panic("unimplemented") }
-
-// Loaded starts the sessions of all members at now.
-func (g *Group) Loaded(now time.Time) { panic("unimplemented") }
-
-// Upgrade turns a classic group of consumers into one of the new protocol, its members staying alive (KIP-848, online migration).
-func Upgrade(s *step.Step, old *classic.Group, c *Config, t Topics) (*Group, error) {
-	panic("unimplemented")
+func New(id string, c *Config) *Group {
+	g := &Group{id: id, cfg: c}
+	g.reset()
+	return g
 }
 
-// Downgrade is the classic group of the members that are left when none speaks the new protocol any more; nil while one does, or
-// none is left.
-func (g *Group) Downgrade(s *step.Step, t Topics) *classic.Group { panic("unimplemented") }
-
-// Heartbeat handles a *kmsg.ConsumerGroupHeartbeatRequest.
-func (g *Group) Heartbeat(s *step.Step, c *step.Call, t Topics) { panic("unimplemented") }
-
-// Join, Sync, ClassicHeartbeat and Leave serve members that speak the classic protocol in a group of the new one.
-func (g *Group) Join(s *step.Step, c *step.Call, t Topics) { panic("unimplemented") }
-
-// Sync handles a *kmsg.SyncGroupRequest.
-func (g *Group) Sync(s *step.Step, c *step.Call, t Topics) { panic("unimplemented") }
-
-// ClassicHeartbeat handles a *kmsg.HeartbeatRequest.
-func (g *Group) ClassicHeartbeat(s *step.Step, c *step.Call, t Topics) { panic("unimplemented") }
-
-// Leave handles a *kmsg.LeaveGroupRequest.
-func (g *Group) Leave(s *step.Step, c *step.Call, t Topics) { panic("unimplemented") }
-
-// Tick does what is due at s.Now.
-func (g *Group) Tick(s *step.Step, t Topics) { panic("unimplemented") }
-
-// Members is how many there are.
-func (g *Group) Members() int { panic("unimplemented") }
-
-// Deadline is when Tick is wanted at the latest; it may be early. Zero: nothing is waited for.
-func (g *Group) Deadline() time.Time { panic("unimplemented") }
-
-// PartitionCheck says whether the offset of one partition may be committed.
-type PartitionCheck func(topicID [16]byte, partition int32) error
-
-// CheckCommit says whether a commit of offsets may pass: epoch is the member epoch, or the generation of a classic member; -1 and no member: from
-// outside the group. version is the request's. A member may be behind for partitions that it has had all the time: then each is asked for with the
-// PartitionCheck that is returned (KIP-1251); nil: all may.
-func (g *Group) CheckCommit(member string, epoch int32, version int16) (PartitionCheck, error) {
-	panic("unimplemented")
+// reset is the state of a group of which the journal knows nothing.
+func (g *Group) reset() {
+	g.epoch, g.targetEpoch, g.hash, g.targetTime = 1, 1, 0, 0
+	g.members, g.targets, g.resolved = map[string]*member{}, map[string][]partition{}, map[string][]string{}
+	g.instances, g.owners = map[string]string{}, map[partition]string{}
+	g.names, g.matched, g.patterns, g.assignors = map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
+	g.classics, g.protocols = 0, map[string]int{}
 }
 
-// CheckFetch says whether offsets may be told to member in its epoch (nil and -1: to anybody).
-func (g *Group) CheckFetch(member *string, epoch int32) error { panic("unimplemented") }
+// timing is the group's own, else the broker's.
+func (g *Group) timing() Timing {
+	if g.cfg.Group != nil {
+		if t, ok := g.cfg.Group(g.id); ok {
+			return t
+		}
+	}
+	return g.cfg.Timing
+}
 
-// Fail answers all calls that wait with err: the coordinator is moving.
-func (g *Group) Fail(s *step.Step, err error) { panic("unimplemented") }
+// write adds an entry to the journal, and makes it true.
+func (g *Group) write(s *step.Step, e journal.Entry) {
+	s.Write(e)
+	g.Apply(e)
+}
 
 // Empty says that there are no members.
-func (g *Group) Empty() bool { panic("unimplemented") }
+func (g *Group) Empty() bool { return len(g.members) == 0 }
 
-// State is the group's state as Kafka spells it: Empty, Assigning, Reconciling, Stable, Dead.
-func (g *Group) State() string { panic("unimplemented") }
+// Members is how many there are.
+func (g *Group) Members() int { return len(g.members) }
 
 // EmptySince is when the last member left; zero where unknown.
-func (g *Group) EmptySince() time.Time { panic("unimplemented") }
-
-// SubscribedTo says whether a member reads the topic.
-func (g *Group) SubscribedTo(topic string) bool { panic("unimplemented") }
-
-// Describe fills in state, epochs and members.
-func (g *Group) Describe(into *kmsg.ConsumerGroupDescribeResponseGroup, t Topics) {
-	panic("unimplemented")
+func (g *Group) EmptySince() time.Time {
+	if !g.Empty() {
+		return time.Time{}
+	}
+	return g.emptySince
 }
 
-// Tombstones writes the entries that delete the group.
-func (g *Group) Tombstones(s *step.Step) { panic("unimplemented") }
+// State is the group's state as Kafka spells it: Empty, Assigning, Reconciling, Stable.
+func (g *Group) State() string {
+	switch {
+	case g.Empty():
+		return "Empty"
+	case g.epoch > g.targetEpoch:
+		return "Assigning"
+	}
+	for _, m := range g.members {
+		if !m.reconciledTo(g.targetEpoch) {
+			return "Reconciling"
+		}
+	}
+	return "Stable"
+}
+
+// SubscribedTo says whether a member reads the topic.
+func (g *Group) SubscribedTo(topic string) bool { return g.names[topic] > 0 || g.matched[topic] > 0 }
+
+// sortedIDs are the ids of all members, in order.
+func (g *Group) sortedIDs() []string {
+	ids := make([]string, 0, len(g.members))
+	for id := range g.members {
+		ids = append(ids, id)
+	}
+	slices.Sort(ids)
+	return ids
+}
