@@ -1,14 +1,13 @@
 package classic
 
 import (
-	"crypto/rand"
-	"fmt"
-	"iter"
 	"slices"
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/journal"
 	"github.com/quirelog/quire/consumergroup/step"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Member is a member of a classic group. What is exported is for the change from and to a group of the new protocol (KIP-848): others read it, and may
@@ -54,38 +53,126 @@ func (m *Member) size() int {
 	return n
 }
 
-// NewMemberID is a member id that nobody has, as Kafka makes it: the instance id of a static member, else the client id, and a random UUID.
-func (c *Config) NewMemberID(clientID string, instance *string) string {
-	prefix := clientID
+// offered is a request's protocols, each name once.
+func offered(req *kmsg.JoinGroupRequest) []journal.ClassicProtocol {
+	all := make([]journal.ClassicProtocol, 0, len(req.Protocols))
+	seen := make(map[string]struct{}, len(req.Protocols))
+	for i := range req.Protocols {
+		p := &req.Protocols[i]
+		if _, again := seen[p.Name]; again {
+			continue
+		}
+		seen[p.Name] = struct{}{}
+		all = append(all, journal.ClassicProtocol{Name: p.Name, Metadata: p.Metadata})
+	}
+	return all
+}
+
+// offers says whether the member's protocols are these, in this order.
+func (m *Member) offers(protocols []journal.ClassicProtocol) bool {
+	return slices.EqualFunc(m.Protocols, protocols, func(a, b journal.ClassicProtocol) bool {
+		return a.Name == b.Name && string(a.Metadata) == string(b.Metadata)
+	})
+}
+
+// insert adds a member whose ids nobody has. The first one decides on the protocol type, and leads.
+func (g *Group) insert(m *Member) {
+	if len(g.members) == 0 {
+		g.leader = m
+	}
+	m.place = len(g.members)
+	g.members = append(g.members, m)
+	g.byID[m.ID] = m
+	if m.InstanceID != nil {
+		g.static[*m.InstanceID] = m
+	}
+	g.count(m, 1)
+	if m.join != nil {
+		g.joining++
+	}
+	m.session.id = m.ID
+}
+
+// count adds what m offers to (or takes it from, by -1) what the group offers.
+func (g *Group) count(m *Member, by int) {
+	for i := range m.Protocols {
+		name := m.Protocols[i].Name
+		if g.offered[name] += by; g.offered[name] == 0 {
+			delete(g.offered, name)
+		}
+	}
+	g.bytes += by * m.size()
+}
+
+// remove drops a member; calls of its that wait are told that it is none.
+func (g *Group) remove(s *step.Step, m *Member) {
+	if m.join != nil {
+		g.answerJoin(s, m, refusedJoin(m.join, "", kerr.UnknownMemberID))
+	}
+	g.refuseSync(s, m, kerr.UnknownMemberID)
+	g.synced(m)
+	g.count(m, -1)
+	g.sessions.stop(&m.session)
+	delete(g.byID, m.ID)
+	if m.InstanceID != nil {
+		delete(g.static, *m.InstanceID)
+	}
+	last := g.members[len(g.members)-1]
+	last.place = m.place
+	g.members[m.place] = last
+	g.members[len(g.members)-1] = nil
+	g.members = g.members[:len(g.members)-1]
+	if g.leader == m {
+		g.leader = nil
+		if len(g.members) > 0 {
+			g.leader = g.members[0]
+		}
+	}
+}
+
+// update takes over what a member says when it joins again, and lets the call wait. One that waited before was given up by its client.
+func (g *Group) update(s *step.Step, m *Member, c *step.Call, protocols []journal.ClassicProtocol) {
+	if m.join != nil {
+		g.answerJoin(s, m, refusedJoin(m.join, m.ID, kerr.RebalanceInProgress))
+	}
+	req := c.Request.(*kmsg.JoinGroupRequest)
+	g.count(m, -1)
+	m.Protocols = protocols
+	m.Session, m.Rebalance = timeouts(req)
+	g.count(m, 1)
+	m.join = c
+	g.joining++
+}
+
+// rename gives a static member that started again its new id. Whoever still waits under the old one is fenced.
+func (g *Group) rename(s *step.Step, m *Member, id string) {
+	if m.join != nil {
+		g.answerJoin(s, m, refusedJoin(m.join, m.ID, kerr.FencedInstanceID))
+	}
+	g.refuseSync(s, m, kerr.FencedInstanceID)
+	g.synced(m)
+	delete(g.byID, m.ID)
+	m.ID, m.session.id = id, id
+	m.fresh = false
+	g.byID[id] = m
+}
+
+// validate finds the member that a request comes from.
+func (g *Group) validate(id string, instance *string) (*Member, error) {
 	if instance != nil {
-		prefix = *instance
+		switch m, ok := g.static[*instance]; {
+		case !ok:
+			return nil, kerr.UnknownMemberID
+		case m.ID != id:
+			return nil, kerr.FencedInstanceID
+		}
 	}
-	if c.UUID != nil {
-		return prefix + "-" + c.UUID()
-	}
-	var b [16]byte
-	rand.Read(b[:])
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80 // version 4, variant 1
-	return fmt.Sprintf("%s-%x-%x-%x-%x-%x", prefix, b[:4], b[4:6], b[6:8], b[8:10], b[10:])
-}
-
-// ID is the group's id.
-func (g *Group) ID() string { return g.id }
-
-// Generation counts the rebalances that were completed.
-func (g *Group) Generation() int32 { return g.generation }
-
-// Protocol is the protocol in use, "" where there is none yet.
-func (g *Group) Protocol() string { return g.protocol }
-
-// Members is how many there are.
-func (g *Group) Members() int { return len(g.members) }
-
-// All goes over the members. They must not be changed by others than a Downgrade, and the group not while it lasts.
-func (g *Group) All() iter.Seq[*Member] { return slices.Values(g.members) }
-
-// Member finds a member.
-func (g *Group) Member(id string) (*Member, bool) {
 	m, ok := g.byID[id]
-	return m, ok
+	if !ok {
+		return nil, kerr.UnknownMemberID
+	}
+	return m, nil
 }
+
+// touch begins the member's session anew.
+func (g *Group) touch(s *step.Step, m *Member) { g.sessions.set(&m.session, s.Now.Add(m.Session)) }
