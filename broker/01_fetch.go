@@ -16,6 +16,9 @@ import (
 // epoch (KIP-320). 11: rack. 12: flexible, last fetched epoch. 13: topics by id. 15: the replica id is a tag. 16:
 // endpoints of leaders (KIP-951). 17, 18: for followers.
 
+// maxFetchChunks is how many partitions one response has records of: each may hold a file open until the client has read it.
+const maxFetchChunks = 1000
+
 // startFetch leaves all to finish: the session's epochs follow the order of responses.
 func startFetch(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.FetchRequest)
@@ -46,11 +49,16 @@ func (f *fetch) run(ctx context.Context) []*fetchResult {
 	}
 	results := make([]*fetchResult, len(f.partitions))
 	room := int(min(f.req.MaxBytes, f.b.cfg.FetchMaxBytes))
-	taken := 0
+	taken, chunks := 0, 0
 	for i, p := range f.partitions {
 		results[i] = f.read(p, room, taken)
 		room -= results[i].chunk.Len
 		taken += results[i].chunk.Len
+		if results[i].chunk.Len > 0 {
+			if chunks++; chunks == maxFetchChunks {
+				room = 0
+			}
+		}
 	}
 	return results
 }
@@ -130,6 +138,9 @@ func (f *fetch) read(p *fetchPartition, room, taken int) *fetchResult {
 	if p.diverges(replica) {
 		return f.diverged(p, replica, r)
 	}
+	if taken > 0 && room <= 0 && f.unread(p, replica, r) {
+		return r
+	}
 	chunk, marks, err := replica.Read(p.offset, max(min(int(p.maxBytes), room), 0), p.epoch)
 	if err != nil {
 		r.fail(err, replica)
@@ -142,6 +153,17 @@ func (f *fetch) read(p *fetchPartition, room, taken int) *fetchResult {
 	}
 	r.chunk = chunk
 	return r
+}
+
+// unread sets the marks of a partition that has no room in the response, without a look at its files; false: the offset is out of
+// range, or the partition has another error to tell.
+func (f *fetch) unread(p *fetchPartition, replica *partition.Partition, r *fetchResult) bool {
+	marks, err := replica.Marks(p.epoch)
+	if err != nil || p.offset < marks.LogStart || p.offset > marks.HighWatermark {
+		return false
+	}
+	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
+	return true
 }
 
 // diverges says whether the client's last record is of an epoch that ended here before its offset (KIP-595).

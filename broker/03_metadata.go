@@ -95,7 +95,8 @@ func (b *Broker) autoCreate(ctx context.Context, v *view, req *kmsg.MetadataRequ
 		if t.Topic == nil || v.Topics[*t.Topic] != nil || (t.TopicID != [16]byte{}) {
 			continue
 		}
-		topic, err := b.createTopic(ctx, topicSpec{name: *t.Topic, partitions: -1, factor: -1}, false)
+		created := b.createTopics(ctx, []topicSpec{{name: *t.Topic, partitions: -1, factor: -1}}, false)[0]
+		topic, err := created.topic, created.err
 		if err != nil {
 			b.log.Debug("topic was not made on first use", "topic", *t.Topic, "err", err)
 			continue

@@ -15,18 +15,38 @@ import (
 // CreateTopics (19), versions 0 to 7. 1: error messages, validate only. 4: -1 for the defaults. 5: flexible; counts and
 // configuration in the response (KIP-525). 7: topic ids.
 
-// createTopic makes a topic, or with validateOnly says whether it could be made. It does not wait for leaders.
-func (b *Broker) createTopic(ctx context.Context, spec topicSpec, validateOnly bool) (*controller.Topic, error) {
+// madeTopic is the outcome of making one topic.
+type madeTopic struct {
+	topic *controller.Topic
+	err   error
+}
+
+// createTopics makes topics, or with validateOnly says of each whether it could be made; one outcome a spec. It does not wait for
+// leaders. The commands are proposed side by side, so that many share a write of the controller's log and an image.
+func (b *Broker) createTopics(ctx context.Context, specs []topicSpec, validateOnly bool) []madeTopic {
 	b.topicChange.Lock() // so that names and room are still as they were checked
 	defer b.topicChange.Unlock()
-	planned, err := b.planner().plan(spec)
-	if err != nil {
-		return nil, err
+	p := b.planner()
+	made := make([]madeTopic, len(specs))
+	planned := make([]controller.NewTopic, len(specs))
+	var accepted []int
+	for i := range specs {
+		n, err := p.plan(specs[i])
+		planned[i], made[i].err = n, err
+		switch {
+		case err != nil:
+		case validateOnly:
+			made[i].topic = &controller.Topic{Name: n.Name, Partitions: n.Partitions, Configs: n.Configs}
+		default:
+			p.take(n)
+			accepted = append(accepted, i)
+		}
 	}
-	if validateOnly {
-		return &controller.Topic{Name: planned.Name, Partitions: planned.Partitions, Configs: planned.Configs}, nil
-	}
-	return b.controller.CreateTopic(ctx, planned)
+	_ = sideBySide(accepted, func(i int) error {
+		made[i].topic, made[i].err = b.controller.CreateTopic(ctx, planned[i])
+		return nil
+	})
+	return made
 }
 
 func (b *Broker) planner() *planner {
@@ -64,25 +84,31 @@ func (c *topicCreator) run(ctx context.Context) {
 	for i := range c.req.Topics {
 		c.count[c.req.Topics[i].Topic]++
 	}
-	made := map[int]*controller.Topic{} // by place in the response
+	var specs []topicSpec
+	var places []int // of specs, in the response
 	for i := range c.req.Topics {
 		t := &c.req.Topics[i]
 		if c.count[t.Topic] == 0 {
 			continue // a duplicate that was answered
 		}
-		topic, err := c.create(ctx, t)
-		c.count[t.Topic] = 0
 		rt := kmsg.NewCreateTopicsResponseTopic()
 		rt.Topic = t.Topic
 		rt.NumPartitions, rt.ReplicationFactor = -1, -1
-		if err != nil {
-			rt.ErrorCode, rt.ErrorMessage = errorFields(err)
-			rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
-		} else {
-			fillCreated(&rt, topic)
-			made[len(c.resp.Topics)] = topic
+		rt.Configs = []kmsg.CreateTopicsResponseTopicConfig{}
+		spec, err := c.spec(t)
+		c.count[t.Topic] = 0
+		if rt.ErrorCode, rt.ErrorMessage = errorFields(err); err == nil {
+			specs, places = append(specs, spec), append(places, len(c.resp.Topics))
 		}
 		c.resp.Topics = append(c.resp.Topics, rt)
+	}
+	made := map[int]*controller.Topic{} // by place in the response
+	for i, m := range c.b.createTopics(ctx, specs, c.req.ValidateOnly) {
+		rt := &c.resp.Topics[places[i]]
+		if rt.ErrorCode, rt.ErrorMessage = errorFields(m.err); m.err == nil {
+			fillCreated(rt, m.topic)
+			made[places[i]] = m.topic
+		}
 	}
 	if !c.req.ValidateOnly {
 		c.await(ctx, made)
@@ -100,9 +126,10 @@ func (c *topicCreator) await(ctx context.Context, made map[int]*controller.Topic
 	}
 }
 
-func (c *topicCreator) create(ctx context.Context, t *kmsg.CreateTopicsRequestTopic) (*controller.Topic, error) {
+// spec is what the request says of a topic.
+func (c *topicCreator) spec(t *kmsg.CreateTopicsRequestTopic) (topicSpec, error) {
 	if c.count[t.Topic] > 1 {
-		return nil, fmt.Errorf("%w: duplicate topic name", errInvalidRequest)
+		return topicSpec{}, fmt.Errorf("%w: duplicate topic name", errInvalidRequest)
 	}
 	spec := topicSpec{name: t.Topic, partitions: t.NumPartitions, factor: t.ReplicationFactor}
 	for _, a := range t.ReplicaAssignment {
@@ -110,14 +137,14 @@ func (c *topicCreator) create(ctx context.Context, t *kmsg.CreateTopicsRequestTo
 	}
 	for _, kv := range t.Configs {
 		if kv.Value == nil {
-			return nil, fmt.Errorf("%w: null value not supported for topic configs: %s", topicconfig.ErrInvalid, kv.Name)
+			return spec, fmt.Errorf("%w: null value not supported for topic configs: %s", topicconfig.ErrInvalid, kv.Name)
 		}
 		if spec.configs == nil {
 			spec.configs = map[string]string{}
 		}
 		spec.configs[kv.Name] = *kv.Value
 	}
-	return c.b.createTopic(ctx, spec, c.req.ValidateOnly)
+	return spec, nil
 }
 
 func fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {

@@ -167,7 +167,7 @@ func (b *Broker) openStorage(ctx context.Context, listening net.Addr) error {
 	b.onClose("replication", func(context.Context) error { return node.Close() })
 
 	b.partitions, err = partition.NewManager(partition.Options{
-		Dir: b.cfg.DataDir, Node: node, Flusher: flusher, Logger: b.log})
+		Dir: b.cfg.DataDir, Node: node, Flusher: flusher, OpenFiles: partitionFiles(openFileLimit()), Logger: b.log})
 	if err != nil {
 		return fmt.Errorf("open partitions: %w", err)
 	}

@@ -22,23 +22,22 @@ type handlerState struct {
 	maxPartitions int
 }
 
-// Limits on partitions: a partition holds up to three files, and its Raft group some 150 KiB of memory.
-const (
-	partitionCap      = 5000
-	filesPerPartition = 3
-)
+// partitionCap is the most partitions that a broker takes, since each has a Raft group in memory with its goroutines. Their open
+// files are bounded by themselves: see partitionFiles.
+const partitionCap = 20000
 
 func newHandlerState(cfg config.Config) handlerState {
 	return handlerState{
 		sessions:      newFetchSessions(cfg.FetchSessions, time.Now),
 		recompressing: semaphore.NewWeighted(recompressBytes),
-		maxPartitions: partitionLimit(openFileLimit()),
+		maxPartitions: partitionCap,
 	}
 }
 
-// partitionLimit is how many partitions fit within a limit on open files.
-func partitionLimit(files uint64) int {
-	return int(min(partitionCap, files/filesPerPartition))
+// partitionFiles is how many of the files that this process may have open are kept for appending to partitions: a quarter.
+// The others are for connections and for readers.
+func partitionFiles(limit uint64) int {
+	return int(max(min(limit/4, partitionCap), 1))
 }
 
 // openFileLimit is how many files this process may have open; where nobody says, few.

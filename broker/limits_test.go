@@ -19,7 +19,7 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"recompressBytes": recompressBytes,
 		"heldFactor":      heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
 		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),
-		"maxFetchWait": int(maxFetchWait / time.Second), "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
+		"maxFetchWait": int(maxFetchWait / time.Second), "maxFetchChunks": maxFetchChunks, "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,
 	}
 	def := config.Default()

@@ -33,18 +33,29 @@ func topicNameRune(r rune) bool {
 
 // checkCollision refuses a name that equals another topic's once '.' and '_' are taken for the same, as they are in
 // metric names.
-func checkCollision(name string, topics map[string]*controller.Topic) error {
+func (p *planner) checkCollision(name string) error {
 	if !strings.ContainsAny(name, "._") {
 		return nil
 	}
-	folded := strings.ReplaceAll(name, ".", "_")
-	for other := range topics {
-		if other != name && len(other) == len(name) && strings.ReplaceAll(other, ".", "_") == folded {
-			return fmt.Errorf("%w: topic '%s' collides with existing topic: %s", errInvalidTopic, name, other)
+	if p.folded == nil {
+		p.folded = make(map[string]string)
+		for other := range p.image.Topics {
+			p.fold(other)
 		}
+	}
+	if other, taken := p.folded[foldedName(name)]; taken && other != name {
+		return fmt.Errorf("%w: topic '%s' collides with existing topic: %s", errInvalidTopic, name, other)
 	}
 	return nil
 }
+
+func (p *planner) fold(name string) {
+	if strings.ContainsAny(name, "._") {
+		p.folded[foldedName(name)] = name
+	}
+}
+
+func foldedName(name string) string { return strings.ReplaceAll(name, ".", "_") }
 
 // topicSpec is a topic that a client wants.
 type topicSpec struct {
@@ -61,12 +72,27 @@ type assignedReplicas struct {
 	replicas  []int32
 }
 
-// planner turns topics that clients want into partitions with replicas, or says why not.
+// planner turns topics that clients want into partitions with replicas, or says why not. It plans for one image, and what take
+// has noted.
 type planner struct {
 	image      *controller.Image
 	partitions int32 // default
 	factor     int16 // default
 	perBroker  int   // most partition replicas on one broker
+
+	replicas map[int32]int     // by broker; nil: not counted yet
+	folded   map[string]string // topics by foldedName, those that it changes or that others fold to; nil: not looked at yet
+}
+
+// take notes a planned topic that is going to be made, so that those planned after it find its place taken. Its name is not
+// planned again.
+func (p *planner) take(n controller.NewTopic) {
+	if p.replicas != nil {
+		countReplicas(p.replicas, n.Partitions)
+	}
+	if p.folded != nil {
+		p.fold(n.Name)
+	}
 }
 
 // plan validates the whole of a topic.
@@ -97,7 +123,7 @@ func (p *planner) checkNew(t topicSpec) error {
 	if p.image.Topics[t.name] != nil {
 		return fmt.Errorf("%w: '%s'", errTopicExists, t.name)
 	}
-	return checkCollision(t.name, p.image.Topics)
+	return p.checkCollision(t.name)
 }
 
 func (p *planner) counted(t topicSpec) ([]controller.Partition, error) {
@@ -194,24 +220,25 @@ func (p *planner) checkReplicas(replicas []int32, factor int) error {
 
 // checkRoom refuses partitions that a broker has no room for.
 func (p *planner) checkRoom(add []controller.Partition) error {
-	count := map[int32]int{}
-	for _, t := range p.image.Topics {
-		countReplicas(count, t.Partitions)
+	if p.replicas == nil {
+		p.replicas = map[int32]int{}
+		for _, t := range p.image.Topics {
+			countReplicas(p.replicas, t.Partitions)
+		}
 	}
-	countReplicas(count, add)
-	for _, part := range add {
-		for _, id := range part.Replicas {
-			if count[id] > p.perBroker {
-				return p.noRoom(count[id])
-			}
+	more := map[int32]int{}
+	countReplicas(more, add)
+	for id, n := range more {
+		if total := p.replicas[id] + n; total > p.perBroker {
+			return p.noRoom(total)
 		}
 	}
 	return nil
 }
 
 func (p *planner) noRoom(n int) error {
-	return fmt.Errorf("%w: a broker would have %d partitions, and its limit is %d (open files and memory allow no more)",
-		errInvalidPartitions, n, p.perBroker)
+	return fmt.Errorf("%w: a broker would have %d partitions, and takes %d at most, since each takes memory also while it is idle: "+
+		"delete topics that nobody needs, or make topics with fewer partitions", errInvalidPartitions, n, p.perBroker)
 }
 
 func countReplicas(count map[int32]int, parts []controller.Partition) {

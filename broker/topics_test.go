@@ -106,10 +106,10 @@ func TestPlanDefaults(t *testing.T) {
 	}
 }
 
-func TestPartitionLimit(t *testing.T) {
-	for files, want := range map[uint64]int{300: 100, 1 << 20: partitionCap, 1<<64 - 1: partitionCap} {
-		if got := partitionLimit(files); got != want {
-			t.Errorf("%d files: %d partitions, want %d", files, got, want)
+func TestPartitionFiles(t *testing.T) {
+	for limit, want := range map[uint64]int{0: 1, 1024: 256, 20000: 5000, 1 << 20: partitionCap, 1<<64 - 1: partitionCap} {
+		if got := partitionFiles(limit); got != want {
+			t.Errorf("limit of %d: %d files, want %d", limit, got, want)
 		}
 	}
 }

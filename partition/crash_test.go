@@ -26,7 +26,7 @@ func newLifecycle() *lifecycle {
 }
 
 func (l *lifecycle) run(tb testing.TB, fs *crashfs.FS, votes string) error {
-	r, err := openRig(rigOptions{fs: fs, dir: "data", votes: votes})
+	r, err := openRig(rigOptions{fs: fs, dir: "data", votes: votes, files: 1})
 	if err != nil {
 		return err
 	}
@@ -87,7 +87,7 @@ func waitLeads(fs *crashfs.FS, p *Partition) bool {
 
 // check opens what the metadata says, on what a power loss left.
 func (l *lifecycle) check(t *testing.T, fs *crashfs.FS, votes string) {
-	r := mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes})
+	r := mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes, files: 1})
 	defer mustClose(t, r)
 	p := openLeader(t, r, l.current)
 	if err := r.DeleteOrphans(t.Context(), func(id ID) bool { return id == l.current.ID }); err != nil {
@@ -278,7 +278,7 @@ func TestAcknowledgedSurvivesCrashes(t *testing.T) {
 			fs, votes, l := crashfs.New(), t.TempDir(), newLedger(t, seed)
 			for range 3 {
 				fs.CrashAt(fs.Ops() + 10 + l.rng.IntN(150))
-				if r, err := openRig(rigOptions{fs: fs, dir: "data", votes: votes}); err == nil {
+				if r, err := openRig(rigOptions{fs: fs, dir: "data", votes: votes, files: 1}); err == nil {
 					if p, err := l.open(r); err == nil && waitLeads(fs, p) {
 						_ = l.run(p, 60)
 					}
@@ -286,7 +286,7 @@ func TestAcknowledgedSurvivesCrashes(t *testing.T) {
 					_ = r.close()
 				}
 				fs = fs.Recover(l.rng.Uint64N(4))
-				r := mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes})
+				r := mustRig(t, rigOptions{fs: fs, dir: "data", votes: votes, files: 1})
 				p, err := l.open(r)
 				if err != nil {
 					t.Fatal(err)

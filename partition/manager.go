@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/quirelog/quire/replication"
+	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/flush"
 	"github.com/quirelog/quire/segment/vfs"
 )
@@ -27,6 +28,7 @@ type Options struct {
 	Dir         string // the data directory: <dir>/<topic>-<partition>/
 	Node        *replication.Node
 	Flusher     *flush.Flusher
+	OpenFiles   int              // files that partitions keep open for appending, in all (segment.OpenFiles); 0: one each
 	Now         func() time.Time // nil: time.Now
 	ProducerTTL time.Duration    // a producer idle this long is forgotten; 0: 24 h
 	MinFree     uint64           // bytes free on the disk below which appends get ErrDiskFull; 0: MinFreeBytes
@@ -97,7 +99,11 @@ type Manager struct {
 // NewManager finishes deletions that a crash interrupted (directories named *.deleted) and opens nothing.
 func NewManager(o Options) (*Manager, error) {
 	o = o.withDefaults()
-	return newManager(o, &segmentStorage{o: o})
+	st := &segmentStorage{o: o}
+	if o.OpenFiles > 0 {
+		st.files = segment.NewOpenFiles(o.OpenFiles)
+	}
+	return newManager(o, st)
 }
 
 func newManager(o Options, s storage) (*Manager, error) {

@@ -26,6 +26,7 @@ type rigOptions struct {
 	votes string // "": dir
 	mode  flush.Mode
 	now   func() time.Time
+	files int // Options.OpenFiles
 
 	failed func(error) // told when a disk failure must end the process
 }
@@ -42,7 +43,7 @@ func openRig(o rigOptions) (*rig, error) {
 		return nil, err
 	}
 	r := &rig{node: node, flusher: flush.New(flush.Options{FS: o.fs, Dir: o.dir, Mode: o.mode, OnFailure: o.failed})}
-	r.Manager, err = NewManager(Options{FS: o.fs, Dir: o.dir, Node: node, Flusher: r.flusher, MinFree: 1, Now: o.now})
+	r.Manager, err = NewManager(Options{FS: o.fs, Dir: o.dir, Node: node, Flusher: r.flusher, MinFree: 1, Now: o.now, OpenFiles: o.files})
 	if err != nil {
 		return nil, errors.Join(err, r.flusher.Close(context.Background()), node.Close())
 	}

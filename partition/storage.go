@@ -15,13 +15,16 @@ type storage interface {
 }
 
 // segmentStorage is segment files and Raft.
-type segmentStorage struct{ o Options }
+type segmentStorage struct {
+	o     Options
+	files *segment.OpenFiles // nil: each log keeps its own
+}
 
 func (st *segmentStorage) dropVotes(id ID) error { return st.o.Node.DropVotes(id) }
 
 func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
 	log, err := segment.Open(dir, segment.Options{
-		FS: st.o.FS, Flusher: st.o.Flusher, Now: st.o.Now, Logger: p.logger,
+		FS: st.o.FS, Flusher: st.o.Flusher, Files: st.files, Now: st.o.Now, Logger: p.logger,
 		SegmentBytes: s.Config.SegmentBytes, SegmentAge: s.Config.SegmentAge,
 	})
 	if err != nil {

@@ -56,6 +56,7 @@ type torture struct {
 	fs    *crashfs.FS
 	votes string
 	mode  flush.Mode
+	files int // that its partitions keep open, in all; 0: one each
 	slots []*slot
 }
 
@@ -84,6 +85,7 @@ func tortureRound(t *testing.T, seed uint64) {
 	if rnd.IntN(4) == 0 {
 		to.mode = flush.OS
 	}
+	to.files = rnd.IntN(2)
 	for n := range 3 {
 		s := &slot{}
 		s.next(t, n, rnd)
@@ -150,7 +152,7 @@ func (to *torture) quietLife() {
 }
 
 func (to *torture) work(l *life, batches int) {
-	r, err := openRig(rigOptions{fs: to.fs, dir: "data", votes: to.votes, mode: to.mode, failed: l.end})
+	r, err := openRig(rigOptions{fs: to.fs, dir: "data", votes: to.votes, mode: to.mode, files: to.files, failed: l.end})
 	if err != nil {
 		if !l.over() {
 			to.t.Errorf("open: %v", err)

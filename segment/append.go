@@ -83,6 +83,11 @@ func (l *Log) Append(entries []Entry, check bool) error {
 	if err := l.unmark(); err != nil {
 		return err
 	}
+	if r := &p.runs[0]; r.from < r.to { // an entry of Raft's own, or a roll of an idle log, needs no file
+		if err := l.needFile(); err != nil {
+			return fmt.Errorf("segment %d: %w", r.seg.base, err)
+		}
+	}
 	if err := l.store(p); err != nil {
 		l.dropFresh(p)
 		return err
@@ -283,6 +288,7 @@ func (l *Log) syncPlan(p *plan) error {
 		if r.from == r.to {
 			continue
 		}
+		l.unflushed = l.unflushed || l.flusher != nil && !l.flusher.Flushes()
 		if err := l.syncAppend(r.seg.file); err != nil {
 			return l.fail(fmt.Errorf("segment %d: sync: %w", r.seg.base, err))
 		}
@@ -349,6 +355,9 @@ func (l *Log) publish(p *plan) {
 	}
 	l.last, l.lastTerm, l.end, l.sideSize = p.last, p.term, p.end, p.sideAt
 	l.mu.Unlock()
+	if len(p.runs) > 1 {
+		l.fileOpened()
+	}
 	for i := range len(p.runs) - 1 {
 		l.seal(p.runs[i].seg, p.runs[i+1].seg.baseIndex)
 	}

@@ -147,7 +147,7 @@ func (l *Log) WriteCheckpoint(c Checkpoint) error {
 type pendingCheckpoint struct {
 	mark   mark
 	sealed []*segment  // not yet durable; appends leave them alone
-	active *sharedFile // held
+	active *sharedFile // held; nil: it is closed, and durable
 	index  string      // path of the active segment's index
 }
 
@@ -178,23 +178,25 @@ func (l *Log) beginCheckpoint(c *Checkpoint) (pendingCheckpoint, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mark = m
-	w = pendingCheckpoint{mark: m, active: a.file.acquire(), index: a.indexPath(l.dir)}
-	for _, s := range l.segs {
-		if s.sealed && !s.synced {
-			w.sealed = append(w.sealed, s)
-		}
+	w = pendingCheckpoint{mark: m, index: a.indexPath(l.dir), sealed: l.unsettled()}
+	if a.file != nil {
+		w.active = a.file.acquire()
 	}
 	return w, nil
 }
 
 // storeCheckpoint does the slow part, while appends go on.
 func (l *Log) storeCheckpoint(c *Checkpoint, w pendingCheckpoint) error {
-	defer l.drop(w.active)
+	if w.active != nil {
+		defer l.drop(w.active)
+	}
 	if err := l.settle(w.sealed, l.failLocked); err != nil {
 		return err
 	}
-	if err := l.syncNow(w.active); err != nil {
-		return l.failLocked(fmt.Errorf("segment sync: %w", err))
+	if w.active != nil {
+		if err := l.syncNow(w.active); err != nil {
+			return l.failLocked(fmt.Errorf("segment sync: %w", err))
+		}
 	}
 	if err := l.syncPath(w.index); err != nil {
 		return fmt.Errorf("index: %w", err)
@@ -206,17 +208,24 @@ func (l *Log) storeCheckpoint(c *Checkpoint, w pendingCheckpoint) error {
 // caller holds l.ckpt.
 func (l *Log) settle(sealed []*segment, fail func(error) error) error {
 	for _, s := range sealed {
-		if err := l.syncNow(s.file); err != nil {
-			return fail(fmt.Errorf("segment %d: sync: %w", s.base, err))
+		if s.file != nil { // one that was closed while it was idle is durable
+			if err := l.syncNow(s.file); err != nil {
+				return fail(fmt.Errorf("segment %d: sync: %w", s.base, err))
+			}
 		}
 		if err := l.syncPath(s.indexPath(l.dir)); err != nil {
 			return fmt.Errorf("segment %d: index: %w", s.base, err)
 		}
-		l.forget(s.file)
+		if s.file != nil {
+			l.forget(s.file)
+		}
 		l.mu.Lock()
 		file := s.file
 		s.file, s.synced = nil, true
 		l.mu.Unlock()
+		if file == nil {
+			continue
+		}
 		if err := file.release(); err != nil {
 			return fmt.Errorf("segment %d: close: %w", s.base, err)
 		}

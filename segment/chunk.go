@@ -202,10 +202,16 @@ func (l *Log) roughPos(v *snapshot, o Offset) int64 {
 		return v.size
 	}
 	var e indexEntry
-	err := l.retry(v, func() (err error) {
+	find := func() (err error) {
 		e, _, err = v.index.floor(func(e indexEntry) bool { return v.base+Offset(e.offset) > o })
 		return err
-	})
+	}
+	var err error
+	if v.sealed {
+		err = l.retry(v, find)
+	} else {
+		err = find() // in memory: no file is needed
+	}
 	if err != nil {
 		return 0
 	}

@@ -15,7 +15,7 @@ import (
 )
 
 // TestReadersBesideWriter reads from the log while it grows, rolls, is checkpointed and loses its uncommitted tail. Readers
-// stay below a high watermark, as a partition's do.
+// stay below a high watermark, as a partition's do. All the time the file is taken away from it.
 func TestReadersBesideWriter(t *testing.T) {
 	dir := t.TempDir()
 	l := openLog(t, filepath.Join(dir, "log"), Options{SegmentBytes: 10_000, IndexInterval: 700, Flusher: osFlusher(t, dir)})
@@ -43,6 +43,16 @@ func TestReadersBesideWriter(t *testing.T) {
 			}
 		})
 	}
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				l.park()
+			}
+		}
+	})
 	for i := Index(1); i <= 120; i++ {
 		appendOK(t, l, Entry{Index: i, Term: Term(i), Data: testBatch(t, 2, 100, int64(i))})
 		appendOK(t, l, Entry{Index: i + 1, Term: Term(i), Kind: 1}, Entry{Index: i + 2, Term: Term(i), Data: testBatch(t, 1, 300, 1)})

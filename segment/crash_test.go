@@ -10,7 +10,7 @@ import (
 )
 
 // TestCrash loses power at every operation of scripts of appends, Raft's own entries, rolls, truncations, checkpoints and
-// restarts. In mode fsync every acknowledged entry must be there again; in mode os everything up to the last checkpoint;
+// restarts; in every second script the log gives its file back after each step. In mode fsync every acknowledged entry must be there again; in mode os everything up to the last checkpoint;
 // in both what is there must be a prefix of what was written, and the log must go on.
 func TestCrash(t *testing.T) {
 	for _, mode := range []flush.Mode{flush.Fsync, flush.OS} {
@@ -30,8 +30,11 @@ func TestCrash(t *testing.T) {
 }
 
 // crashOptions are those of a log on f; stop ends its flusher.
-func crashOptions(t *testing.T, f *crashfs.FS, mode flush.Mode) (o Options, stop func()) {
+func crashOptions(t *testing.T, f *crashfs.FS, mode flush.Mode, script uint64) (o Options, stop func()) {
 	o = Options{FS: f, SegmentBytes: 2000, IndexInterval: 500}
+	if script%2 == 1 {
+		o.Files = NewOpenFiles(1)
+	}
 	if mode == flush.Fsync {
 		return o, func() {}
 	}
@@ -42,7 +45,7 @@ func crashOptions(t *testing.T, f *crashfs.FS, mode flush.Mode) (o Options, stop
 func crashAt(t *testing.T, mode flush.Mode, script uint64, n int) (done bool) {
 	f := crashfs.New()
 	f.CrashAt(n)
-	o, stop := crashOptions(t, f, mode)
+	o, stop := crashOptions(t, f, mode, script)
 	defer stop()
 	m := runScript(t, o, script)
 	if !f.Crashed() {
@@ -52,7 +55,7 @@ func crashAt(t *testing.T, mode flush.Mode, script uint64, n int) (done bool) {
 		after := f.Recover(seed)
 		if seed > 0 { // power is lost again, while the log recovers
 			after.CrashAt(n % 9)
-			o, stop := crashOptions(t, after, mode)
+			o, stop := crashOptions(t, after, mode, script)
 			if l, err := Open("data/log", o); err == nil {
 				_ = l.Close()
 			}
@@ -90,7 +93,7 @@ func goesOnAfter(t *testing.T, f *crashfs.FS, mode flush.Mode, before *model, se
 	if mode == flush.OS {
 		floor = m.mark
 	}
-	o, stop := crashOptions(t, f, mode)
+	o, stop := crashOptions(t, f, mode, seed)
 	defer stop()
 	l, err := Open("data/log", o)
 	if err != nil {

@@ -195,7 +195,7 @@ func TestExamineCrash(t *testing.T) {
 	for n := 0; ; n++ {
 		f := crashfs.New()
 		f.CrashAt(n)
-		o, stop := crashOptions(t, f, flush.Fsync)
+		o, stop := crashOptions(t, f, flush.Fsync, 0)
 		runScript(t, o, 1)
 		stop()
 		if !f.Crashed() {

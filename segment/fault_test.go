@@ -11,10 +11,15 @@ import (
 )
 
 // TestFaults fails every operation of a script once, with ENOSPC where something is written and with EIO where it is
-// synced. Unless the log has failed, it goes on as if the failed call had not been made; after a reopen it goes on anyway.
+// synced; once with a log that gives its file back after each step. Unless the log has failed, it goes on as if the failed call had not been made; after a reopen it goes on anyway.
 func TestFaults(t *testing.T) {
+	t.Run("busy", func(t *testing.T) { faultEverywhere(t, Options{SegmentBytes: 2000}) })
+	t.Run("idle", func(t *testing.T) { faultEverywhere(t, Options{SegmentBytes: 2000, Files: NewOpenFiles(1)}) })
+}
+
+func faultEverywhere(t *testing.T, o Options) {
 	for n := 0; ; n++ {
-		if done := faultAt(t, n); done {
+		if done := faultAt(t, o, n); done {
 			if n < 80 {
 				t.Fatalf("the script has %d operations only", n)
 			}
@@ -23,7 +28,7 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-func faultAt(t *testing.T, n int) (done bool) {
+func faultAt(t *testing.T, o Options, n int) (done bool) {
 	ops, failed := 0, ""
 	f := crashfs.New()
 	f.SetHook(func(op crashfs.Op, _ string) error {
@@ -39,7 +44,7 @@ func faultAt(t *testing.T, n int) (done bool) {
 		}
 		return syscall.ENOSPC
 	})
-	o := Options{FS: f, SegmentBytes: 2000}
+	o.FS = f
 	dir := "data/log"
 	rnd := rand.New(rand.NewPCG(7, 7))
 	m := &model{}

@@ -18,6 +18,7 @@ import (
 type Options struct {
 	FS            vfs.FS           // nil: the operating system
 	Flusher       *flush.Flusher   // nil: every append syncs its own files
+	Files         *OpenFiles       // of all logs of the broker; nil: the file that is appended to stays open
 	SegmentBytes  int64            // roll at this size; 0: 128 MiB. A batch is never split, so one may exceed it
 	SegmentAge    time.Duration    // roll when the segment's first append is this old; 0: 7 days
 	IndexInterval int              // bytes of log between index entries; 0: 4096
@@ -45,12 +46,16 @@ const (
 // Lock order: ckpt, write, mu. ckpt is held for a whole checkpoint, write for a whole append, truncation or close, mu only
 // while memory is looked at or changed, never during I/O.
 //
-// Files: one descriptor for the segment that is appended to, one more for a segment closed since the last checkpoint. Other
-// closed segments, all indexes and the side file are opened for the operation that needs them.
+// Files: from the first append on, one descriptor for the segment that is appended to, one more for a segment closed since the
+// last checkpoint; none again when the log is idle and others need them (OpenFiles). Other closed segments, all indexes and
+// the side file are opened for the operation that needs them, and so is everything that is read from an idle log.
 type Log struct {
 	dir      string
 	fs       vfs.FS
 	flusher  *flush.Flusher
+	files    *OpenFiles
+	slot     int         // place in files, counted from 1; 0: none. Owned by files
+	recent   atomic.Bool // appended to since files last looked
 	interval int64
 	now      func() time.Time
 	log      *slog.Logger
@@ -63,6 +68,8 @@ type Log struct {
 	marked   bool  // the clean-shutdown marker may be in the directory
 	sideSize int64 // position of the side file's end
 	plan     plan
+	// unflushed: the active segment may hold bytes that no sync has covered, as modes other than fsync have it.
+	unflushed bool
 	// sideOrigin is how far positions in the side file are ahead of its bytes; see sideHeader.
 	sideOrigin int64
 
@@ -108,12 +115,15 @@ func Open(dir string, o Options) (*Log, error) {
 		}
 		return nil, fmt.Errorf("open log %s: %w", dir, err)
 	}
+	if err := l.rest(); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
 	return l, nil
 }
 
 func newLog(dir string, o Options) *Log {
 	l := &Log{
-		dir: dir, fs: o.FS, flusher: o.Flusher, interval: int64(o.IndexInterval), now: o.Now, log: o.Logger,
+		dir: dir, fs: o.FS, flusher: o.Flusher, files: o.Files, interval: int64(o.IndexInterval), now: o.Now, log: o.Logger,
 		settings: Settings{SegmentBytes: o.SegmentBytes, SegmentAge: o.SegmentAge}.withDefaults(),
 	}
 	if l.fs == nil {
@@ -277,23 +287,22 @@ func (l *Log) Close() error {
 			s.file = nil
 		}
 	}
+	if l.files != nil {
+		l.files.remove(l)
+	}
 	return err
 }
 
 // shutDown makes everything durable and says so in the marker.
 func (l *Log) shutDown() error {
-	var sealed []*segment
-	for _, s := range l.segs[:len(l.segs)-1] {
-		if !s.synced {
-			sealed = append(sealed, s)
-		}
-	}
-	if err := l.settle(sealed, l.fail); err != nil {
+	if err := l.settle(l.unsettled(), l.fail); err != nil {
 		return err
 	}
 	a := l.active()
-	if err := l.syncNow(a.file); err != nil {
-		return l.fail(fmt.Errorf("segment %d: sync: %w", a.base, err))
+	if a.file != nil { // a closed one is durable
+		if err := l.syncNow(a.file); err != nil {
+			return l.fail(fmt.Errorf("segment %d: sync: %w", a.base, err))
+		}
 	}
 	if err := l.flushIndex(a, a.entries); err != nil {
 		return fmt.Errorf("segment %d: index: %w", a.base, err)

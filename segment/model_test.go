@@ -292,6 +292,11 @@ func modelStep(t testing.TB, l *Log, m *model, rnd *rand.Rand) error {
 		}
 		m.entries = append(m.entries, m.pending...)
 	}
+	if l.files != nil {
+		if l.park(); l.failed != nil { // as if another log needed the file
+			return l.writable()
+		}
+	}
 	m.pending, m.floor = nil, m.last()
 	return nil
 }

@@ -22,8 +22,9 @@ type trimModel struct {
 	kept   Offset // the same, with a checkpoint that was written
 }
 
-func (m *trimModel) options(f *crashfs.FS, mode flush.Mode, t *testing.T) (Options, func()) {
-	o, stop := crashOptions(t, f, mode)
+// options are those of a log that gives its file back before each step where script is odd.
+func (m *trimModel) options(f *crashfs.FS, mode flush.Mode, script uint64, t *testing.T) (Options, func()) {
+	o, stop := crashOptions(t, f, mode, script)
 	o.SegmentAge, o.Now = time.Hour, func() time.Time { return m.now }
 	return o, stop
 }
@@ -31,6 +32,9 @@ func (m *trimModel) options(f *crashfs.FS, mode flush.Mode, t *testing.T) (Optio
 // step appends, or does one step of a trim.
 func (m *trimModel) step(t *testing.T, l *Log, rnd *rand.Rand) error {
 	m.now = m.now.Add(time.Minute)
+	if l.files != nil {
+		l.park()
+	}
 	switch n := rnd.IntN(10); {
 	case n < 5:
 		entries := m.randomEntries(t, rnd)
@@ -165,7 +169,7 @@ func trimCrashAt(t *testing.T, mode flush.Mode, script uint64, n int) (crashed b
 	after := f.Recover(seed)
 	if seed > 0 { // power is lost again, while the log recovers
 		after.CrashAt(n % 7)
-		o, stop := m.options(after, mode, t)
+		o, stop := m.options(after, mode, script, t)
 		if l, err := Open("data/log", o); err == nil {
 			_ = l.Close()
 		}
@@ -182,7 +186,7 @@ func trimCrashAt(t *testing.T, mode flush.Mode, script uint64, n int) (crashed b
 func runTrims(t *testing.T, f *crashfs.FS, mode flush.Mode, script uint64) *trimModel {
 	m := &trimModel{now: time.UnixMilli(1_700_000_000_000)}
 	rnd := rand.New(rand.NewPCG(script, 7))
-	o, stop := m.options(f, mode, t)
+	o, stop := m.options(f, mode, script, t)
 	defer stop()
 	l, err := Open("data/log", o)
 	for range 30 {
@@ -208,7 +212,7 @@ func runTrims(t *testing.T, f *crashfs.FS, mode flush.Mode, script uint64) *trim
 }
 
 func (m *trimModel) goOn(t *testing.T, f *crashfs.FS, mode flush.Mode, seed uint64) error {
-	o, stop := m.options(f, mode, t)
+	o, stop := m.options(f, mode, seed, t)
 	defer stop()
 	l, err := Open("data/log", o)
 	if err != nil {

@@ -3,7 +3,6 @@ package segment
 import (
 	"errors"
 	"fmt"
-	"os"
 )
 
 // TruncateAfter removes every entry with an index above last. It is durable when it returns, in every mode. Nothing at or
@@ -43,16 +42,15 @@ func (l *Log) truncate(last Index) error {
 		return err
 	}
 	if s.file == nil {
-		f, err := l.fs.OpenFile(s.logPath(l.dir), os.O_RDWR, 0)
-		if err != nil {
+		if s.file, err = l.openForAppend(s); err != nil {
 			return err
 		}
-		s.file = share(f)
 	}
 	s.size, s.end, s.newest, s.entries = m.pos, m.end, m.newest, entries
 	s.sealed, s.synced, s.flushed = false, false, min(s.flushed, len(entries))
 	gone, sideSize := l.segs[keep+1:], l.sideSize
 	l.rewind(keep, s, last, l.sideUpTo(last, s.baseIndex))
+	l.fileOpened()
 	if err := l.cutDisk(gone, s, l.sideSize < sideSize); err != nil {
 		return l.fail(err)
 	}

@@ -159,6 +159,9 @@ func (fl *Flusher) Sync(f vfs.File) error {
 	}
 }
 
+// Flushes says whether Sync returns only when the bytes are durable.
+func (fl *Flusher) Flushes() bool { return fl.o.Mode == Fsync }
+
 // SyncNow is Sync whatever the mode: it returns once f is durable.
 func (fl *Flusher) SyncNow(f vfs.File) error {
 	fl.mu.Lock()
