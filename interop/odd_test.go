@@ -3,14 +3,12 @@ package interop
 import (
 	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"regexp"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -261,7 +259,6 @@ func TestTransactionalID(t *testing.T) {
 	}
 }
 
-// createTopicWith leaves a setting out that the broker does not know.
 func createTopicWith(t *testing.T, broker, topic string, partitions int32, settings map[string]string) {
 	t.Helper()
 	cl, err := kgo.NewClient(kgo.SeedBrokers(broker))
@@ -273,11 +270,7 @@ func createTopicWith(t *testing.T, broker, topic string, partitions int32, setti
 	for k, v := range settings {
 		values[k] = &v
 	}
-	_, err = kadm.NewClient(cl).CreateTopic(t.Context(), partitions, 1, values, topic)
-	if errors.Is(err, kerr.InvalidConfig) {
-		_, err = kadm.NewClient(cl).CreateTopic(t.Context(), partitions, 1, nil, topic)
-	}
-	if err != nil {
+	if _, err := kadm.NewClient(cl).CreateTopic(t.Context(), partitions, 1, values, topic); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -18,6 +18,8 @@ func refereeCases() []refereeCase {
 	cases = append(cases, clusterCases()...)
 	cases = append(cases, brokerCases()...)
 	cases = append(cases, configValueCases()...)
+	cases = append(cases, listCases()...)
+	cases = append(cases, topicDefaultCases()...)
 	cases = append(cases, topicCases()...)
 	cases = append(cases, versionCases()...)
 	cases = append(cases, formCases()...)

@@ -51,7 +51,8 @@ type refereeCase struct {
 type step struct {
 	req   func(p *peer) kmsg.Request
 	frame func(p *peer) []byte
-	half  bool // send the frame and close the sending side
+	half  bool   // send the frame and close the sending side
+	until string // the request is sent again until its answer has this in it, or its time is up
 }
 
 func send(req func(p *peer) kmsg.Request) step { return step{req: req} }
@@ -124,8 +125,7 @@ func (p *peer) play(t *testing.T, rc refereeCase) string {
 	var said []string
 	for _, s := range rc.steps {
 		if s.req != nil {
-			resp, err := roundTripRequest(c, s.req(p))
-			said = append(said, p.describe(resp, err))
+			said = append(said, p.ask(c, s))
 			continue
 		}
 		if _, err := c.Write(s.frame(p)); err != nil {
@@ -138,6 +138,23 @@ func (p *peer) play(t *testing.T, rc refereeCase) string {
 		said = append(said, describeRaw(c))
 	}
 	return strings.Join(said, "; ")
+}
+
+// ask sends a step's request and puts the answer in words.
+func (p *peer) ask(c net.Conn, s step) string {
+	late := time.After(3 * time.Second)
+	for tick := time.Tick(10 * time.Millisecond); ; {
+		resp, err := roundTripRequest(c, s.req(p))
+		said := p.describe(resp, err)
+		if err != nil || strings.Contains(said, s.until) {
+			return said
+		}
+		select {
+		case <-tick:
+		case <-late:
+			return said
+		}
+	}
 }
 
 // describeRaw reads one answer of unknown form: all that counts is whether there is one.
@@ -195,6 +212,9 @@ func (p *peer) describe(resp kmsg.Response, err error) string {
 	}
 	var out []string
 	walk(reflect.ValueOf(resp).Elem(), &out)
+	if d, ok := resp.(*kmsg.DescribeConfigsResponse); ok {
+		out = append(out, configsInWords(d)...)
+	}
 	return strings.Join(out, " ")
 }
 
