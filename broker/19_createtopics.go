@@ -50,9 +50,10 @@ func (b *Broker) createTopics(ctx context.Context, specs []topicSpec, validateOn
 }
 
 func (b *Broker) planner() *planner {
+	v := b.view()
 	return &planner{
-		image: b.controller.Image(), partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
-		perBroker: b.maxPartitions,
+		image: v.Image, partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
+		perBroker: b.maxPartitions, configs: v.defaults,
 	}
 }
 
@@ -106,7 +107,7 @@ func (c *topicCreator) run(ctx context.Context) {
 	for i, m := range c.b.createTopics(ctx, specs, c.req.ValidateOnly) {
 		rt := &c.resp.Topics[places[i]]
 		if rt.ErrorCode, rt.ErrorMessage = errorFields(m.err); m.err == nil {
-			fillCreated(rt, m.topic)
+			c.b.fillCreated(rt, m.topic)
 			made[places[i]] = m.topic
 		}
 	}
@@ -147,14 +148,13 @@ func (c *topicCreator) spec(t *kmsg.CreateTopicsRequestTopic) (topicSpec, error)
 	return spec, nil
 }
 
-func fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {
+func (b *Broker) fillCreated(rt *kmsg.CreateTopicsResponseTopic, t *controller.Topic) {
 	rt.TopicID = t.ID
 	rt.NumPartitions = int32(min(len(t.Partitions), math.MaxInt32))
 	rt.ReplicationFactor = int16(len(t.Partitions[0].Replicas))
-	for _, k := range topicconfig.Keys() {
+	for _, d := range b.describeTopicKeys(b.controller.Image(), t) {
 		c := kmsg.NewCreateTopicsResponseTopicConfig()
-		value, source := topicValue(k, t)
-		c.Name, c.Value, c.Source = k.Name, &value, int8(source)
+		c.Name, c.Value, c.Source = d.Name, d.Value, int8(d.Source)
 		rt.Configs = append(rt.Configs, c)
 	}
 }

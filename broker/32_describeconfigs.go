@@ -44,13 +44,12 @@ func (b *Broker) describeConfigs(
 	var described []kmsg.DescribeConfigsResponseResourceConfig
 	switch res.ResourceType {
 	case kmsg.ConfigResourceTypeTopic:
-		t, err := b.view().named(topicKey{name: res.ResourceName})
+		v := b.view()
+		t, err := v.named(topicKey{name: res.ResourceName})
 		if err != nil {
 			return nil, err
 		}
-		for _, k := range topicconfig.Keys() {
-			described = append(described, describeTopicKey(k, t.Topic))
-		}
+		described = b.describeTopicKeys(v.Image, t.Topic)
 	case kmsg.ConfigResourceTypeBroker:
 		if err := b.checkBrokerName(res.ResourceName); err != nil {
 			return nil, err
@@ -75,24 +74,38 @@ func (b *Broker) describeConfigs(
 	return described, nil
 }
 
-// topicValue is what a topic has for a key, and where that comes from.
-func topicValue(k topicconfig.Key, t *controller.Topic) (string, kmsg.ConfigSource) {
-	if v, set := t.Configs[k.Name]; set {
-		return v, kmsg.ConfigSourceDynamicTopicConfig
+// describeTopicKeys lists the configuration of a topic, which may be one that is not made.
+func (b *Broker) describeTopicKeys(image *controller.Image, t *controller.Topic) []kmsg.DescribeConfigsResponseResourceConfig {
+	var described []kmsg.DescribeConfigsResponseResourceConfig
+	for _, k := range topicconfig.Keys() {
+		var layers []configLayer
+		if v, set := t.Configs[k.Name]; set {
+			layers = append(layers, synonym(k.Name, v, kmsg.ConfigSourceDynamicTopicConfig))
+		}
+		for _, bk := range k.BrokerKeys() {
+			layers = append(layers, b.layersOf(image, bk.Name)...)
+		}
+		c := describeKey(k.Name, k.Type, layers)
+		// What counts may be spelled in the unit of another key.
+		value := k.OfTopic(layers[0].Name, *layers[0].Value)
+		c.Value, c.Documentation = &value, &k.Doc
+		described = append(described, c)
 	}
-	return k.Default, kmsg.ConfigSourceDefaultConfig
+	return described
 }
 
-func describeTopicKey(k topicconfig.Key, t *controller.Topic) kmsg.DescribeConfigsResponseResourceConfig {
-	c := kmsg.NewDescribeConfigsResponseResourceConfig()
-	value, source := topicValue(k, t)
-	c.Name, c.Value, c.Source = k.Name, &value, source
-	c.IsDefault = source == kmsg.ConfigSourceDefaultConfig
-	c.ConfigType, c.Documentation = kmsg.ConfigType(k.Type), &k.Doc
-	if !c.IsDefault {
-		c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Name, value, source))
+// describeKey describes a key that has the first of the layers, or no value without any.
+func describeKey(name string, of topicconfig.Type, layers []configLayer) kmsg.DescribeConfigsResponseResourceConfig {
+	for i := range layers {
+		value := of.Spell(*layers[i].Value)
+		layers[i].Value = &value
 	}
-	c.ConfigSynonyms = append(c.ConfigSynonyms, synonym(k.Broker, k.Default, kmsg.ConfigSourceDefaultConfig))
+	c := kmsg.NewDescribeConfigsResponseResourceConfig()
+	c.Name, c.ConfigType, c.Source = name, kmsg.ConfigType(of), kmsg.ConfigSourceDefaultConfig
+	if len(layers) > 0 {
+		c.Value, c.Source = layers[0].Value, layers[0].Source
+	}
+	c.IsDefault, c.ConfigSynonyms = c.Source == kmsg.ConfigSourceDefaultConfig, layers
 	return c
 }
 

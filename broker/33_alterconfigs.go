@@ -18,41 +18,29 @@ func startAlterConfigs(_ context.Context, b *Broker, r *request) finish {
 	return func(ctx context.Context) reply {
 		resp := kmsg.NewPtrAlterConfigsResponse()
 		resp.Version = req.Version
-		count := map[configResource]int{}
-		for _, res := range req.Resources {
-			count[configResource{res.ResourceType, res.ResourceName}]++
-		}
+		all := make([]alteration, len(req.Resources))
 		for i := range req.Resources {
-			res := &req.Resources[i]
-			key := configResource{res.ResourceType, res.ResourceName}
-			if count[key] == 0 {
-				continue // a duplicate that was answered
-			}
-			err := errDuplicateResource
-			if count[key] == 1 {
-				err = b.alterResource(ctx, key, req.ValidateOnly, replacing(res.Configs))
-			}
-			count[key] = 0
+			all[i] = replacing(&req.Resources[i])
+		}
+		b.alterEach(ctx, all, req.ValidateOnly, func(res configResource, err error) {
 			rr := kmsg.NewAlterConfigsResponseResource()
-			rr.ResourceType, rr.ResourceName = res.ResourceType, res.ResourceName
+			rr.ResourceType, rr.ResourceName = res.kind, res.name
 			rr.ErrorCode, rr.ErrorMessage = errorFields(err)
 			resp.Resources = append(resp.Resources, rr)
-		}
+		})
 		return reply{msg: resp}
 	}
 }
 
-func replacing(configs []kmsg.AlterConfigsRequestResourceConfig) alteration {
+func replacing(res *kmsg.AlterConfigsRequestResource) alteration {
 	a := alteration{
-		ofTopic: func(t *controller.Topic) ([]controller.ConfigChange, error) {
-			return replacingChanges(t.Configs, configs)
-		},
-		ofBroker: func(have map[string]string) ([]controller.ConfigChange, error) {
-			return replacingChanges(have, configs)
+		configResource: configResource{res.ResourceType, res.ResourceName},
+		changes: func(have map[string]string) ([]controller.ConfigChange, error) {
+			return replacingChanges(have, res.Configs)
 		},
 	}
-	for i := range configs {
-		a.names = append(a.names, configs[i].Name)
+	for i := range res.Configs {
+		a.names = append(a.names, res.Configs[i].Name)
 	}
 	return a
 }

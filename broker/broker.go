@@ -178,7 +178,7 @@ func (b *Broker) openStorage(ctx context.Context, listening net.Addr) error {
 // startReconciler returns when the partitions of the image are open and lead. One that cannot be opened is tried again and
 // does not keep the others from being served.
 func (b *Broker) startReconciler(ctx context.Context) error {
-	b.reconciler = newReconciler(b.cfg.NodeID, b.controller, b.partitions, b.log)
+	b.reconciler = newReconciler(&b.views, b.controller, b.partitions, b.log)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {

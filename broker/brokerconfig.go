@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,13 +16,11 @@ import (
 // allBrokers is the resource "" in a controller's image: the default of all brokers (KIP-226).
 const allBrokers = -1
 
-// liveConfig is the configuration with what configuration calls have changed since the broker started: what is set for this
+// liveConfig is a broker's configuration with what configuration calls have changed since it started: what is set for this
 // broker counts more than the default of all. Values of keys that are not dynamic, or no longer valid, were set by another
 // version: they do not count.
-func (b *Broker) liveConfig() config.Config {
-	cfg := b.cfg
-	image := b.controller.Image()
-	for _, id := range []int32{allBrokers, b.cfg.NodeID} {
+func liveConfig(cfg config.Config, image *controller.Image) config.Config {
+	for _, id := range []int32{allBrokers, cfg.NodeID} {
 		for key, value := range image.BrokerConfigs[id] {
 			if config.Dynamic(key) {
 				_ = cfg.Set(key, value)
@@ -31,9 +30,13 @@ func (b *Broker) liveConfig() config.Config {
 	return cfg
 }
 
+// sameBrokerConfigs says whether a broker has the same dynamic configuration in both images.
+func sameBrokerConfigs(a, b *controller.Image, self int32) bool {
+	return maps.Equal(a.BrokerConfigs[allBrokers], b.BrokerConfigs[allBrokers]) && maps.Equal(a.BrokerConfigs[self], b.BrokerConfigs[self])
+}
+
 func (b *Broker) maxConnections() int {
-	cfg := b.liveConfig()
-	return cfg.MaxConnections
+	return b.view().live.MaxConnections
 }
 
 // brokerOfResource is whose configuration a resource of this name is; b.checkBrokerName has passed it.
@@ -44,18 +47,15 @@ func (b *Broker) brokerOfResource(name string) int32 {
 	return b.cfg.NodeID
 }
 
-// alterBroker applies what changes makes of a broker's dynamic configuration, all or nothing. As in Kafka removing what
-// cannot be set does nothing.
-func (b *Broker) alterBroker(ctx context.Context, name string, validateOnly bool,
-	changes func(have map[string]string) ([]controller.ConfigChange, error),
-) error {
-	if err := b.checkBrokerName(name); err != nil {
+// alterBroker makes an alteration of a broker's dynamic configuration. As in Kafka removing what cannot be set does nothing.
+func (b *Broker) alterBroker(ctx context.Context, a *alteration, validateOnly bool) error {
+	if err := b.checkBrokerName(a.name); err != nil {
 		return err
 	}
 	b.topicChange.Lock() // so that the configuration is still as it was checked
 	defer b.topicChange.Unlock()
-	id := b.brokerOfResource(name)
-	list, err := changes(b.controller.Image().BrokerConfigs[id])
+	id := b.brokerOfResource(a.name)
+	list, err := a.changes(b.controller.Image().BrokerConfigs[id])
 	if err != nil {
 		return err
 	}
@@ -67,7 +67,7 @@ func (b *Broker) alterBroker(ctx context.Context, name string, validateOnly bool
 		return nil
 	}
 	if err := b.controller.AlterBrokerConfigs(ctx, id, list); err != nil {
-		return fmt.Errorf("alter configuration of broker %q: %w", name, err)
+		return fmt.Errorf("alter configuration of broker %q: %w", a.name, err)
 	}
 	return nil
 }
@@ -94,46 +94,57 @@ func checkBrokerChanges(cfg config.Config, changes []controller.ConfigChange) er
 
 // describeBroker lists the configuration of a broker: this one, or for "" what is set as the default of all.
 func (b *Broker) describeBroker(name string) []kmsg.DescribeConfigsResponseResourceConfig {
+	image := b.controller.Image()
 	var described []kmsg.DescribeConfigsResponseResourceConfig
 	for _, k := range config.Keys() {
-		if layers := b.brokerValues(name, k); len(layers) > 0 {
-			described = append(described, describeBrokerKey(k, layers))
+		if name != "" {
+			described = append(described, describeBrokerKey(k, b.brokerLayers(image, k)))
+		} else if v, set := image.BrokerConfigs[allBrokers][k.Name]; set && config.Dynamic(k.Name) {
+			common := synonym(k.Name, v, kmsg.ConfigSourceDynamicDefaultBrokerConfig)
+			described = append(described, describeBrokerKey(k, []configLayer{common}))
 		}
 	}
 	return described
 }
 
-// brokerValues lists what is set for a key, with where; what counts comes first.
-func (b *Broker) brokerValues(name string, k config.Key) []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym {
-	var layers []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym
-	image := b.controller.Image()
-	add := func(id int32, source kmsg.ConfigSource) {
-		if v, set := image.BrokerConfigs[id][k.Name]; set && config.Dynamic(k.Name) {
-			layers = append(layers, synonym(k.Name, v, source))
-		}
+// configLayer is a value that is set for a key, or its default, with where.
+type configLayer = kmsg.DescribeConfigsResponseResourceConfigConfigSynonym
+
+// brokerLayers lists what this broker has for a key; what counts comes first. A key that is not set and has no default has none.
+func (b *Broker) brokerLayers(image *controller.Image, k config.Key) []configLayer {
+	layers := b.layersOf(image, k.Name)
+	if len(layers) == 0 {
+		return nil
 	}
-	if name == "" {
-		add(allBrokers, kmsg.ConfigSourceDynamicDefaultBrokerConfig)
-		return layers
+	for _, next := range k.Next {
+		layers = append(layers, b.layersOf(image, next)...)
+	}
+	return layers
+}
+
+// layersOf is brokerLayers of the key alone, without those that count where it is not set.
+func (b *Broker) layersOf(image *controller.Image, key string) []configLayer {
+	var layers []configLayer
+	add := func(id int32, source kmsg.ConfigSource) {
+		if v, set := image.BrokerConfigs[id][key]; set && config.Dynamic(key) {
+			layers = append(layers, synonym(key, v, source))
+		}
 	}
 	add(b.cfg.NodeID, kmsg.ConfigSourceDynamicBrokerConfig)
 	add(allBrokers, kmsg.ConfigSourceDynamicDefaultBrokerConfig)
-	def := config.Default()
-	value, usual := b.cfg.Value(k.Name), def.Value(k.Name)
+	value, usual := b.cfg.Value(key), config.Usual(key)
 	if value != usual {
-		layers = append(layers, synonym(k.Name, value, kmsg.ConfigSourceStaticBrokerConfig))
+		layers = append(layers, synonym(key, value, kmsg.ConfigSourceStaticBrokerConfig))
 	}
-	return append(layers, synonym(k.Name, usual, kmsg.ConfigSourceDefaultConfig))
+	if k, _ := config.Find(key); usual != "" || len(k.Next) == 0 {
+		layers = append(layers, synonym(key, usual, kmsg.ConfigSourceDefaultConfig))
+	}
+	return layers
 }
 
-func describeBrokerKey(
-	k config.Key, layers []kmsg.DescribeConfigsResponseResourceConfigConfigSynonym,
-) kmsg.DescribeConfigsResponseResourceConfig {
-	c := kmsg.NewDescribeConfigsResponseResourceConfig()
-	c.Name, c.Value, c.Source = k.Name, layers[0].Value, layers[0].Source
-	c.IsDefault = c.Source == kmsg.ConfigSourceDefaultConfig
-	c.ReadOnly, c.ConfigSynonyms = !config.Dynamic(k.Name), layers
-	c.ConfigType, c.Documentation = kmsg.ConfigTypeString, &k.Doc
+func describeBrokerKey(k config.Key, layers []configLayer) kmsg.DescribeConfigsResponseResourceConfig {
+	c := describeKey(k.Name, k.Type, layers)
+	c.ReadOnly, c.Documentation = !config.Dynamic(k.Name), &k.Doc
 	return c
 }
 

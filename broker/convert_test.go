@@ -21,14 +21,14 @@ import (
 // configure sets keys of a topic and waits until they count.
 func configure(t *testing.T, b *Broker, topic string, values map[string]string) {
 	t.Helper()
-	err := b.alterResource(testContext(t), configResource{kmsg.ConfigResourceTypeTopic, topic}, false,
-		alteration{ofTopic: func(*controller.Topic) (list []controller.ConfigChange, _ error) {
-			for k, v := range values {
-				list = append(list, controller.ConfigChange{Key: k, Value: &v})
-			}
-			return list, nil
-		}})
-	if err != nil {
+	a := alteration{configResource: configResource{kmsg.ConfigResourceTypeTopic, topic}}
+	a.changes = func(map[string]string) (list []controller.ConfigChange, _ error) {
+		for k, v := range values {
+			list = append(list, controller.ConfigChange{Key: k, Value: &v})
+		}
+		return list, nil
+	}
+	if err := b.alterResource(testContext(t), &a, false); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -246,7 +246,7 @@ func zstdBomb(t testing.TB, size int) []byte {
 // TestBombsAtOnce: many batches that grow to 30,000 times their size are refused, and the memory for them stays bounded.
 func TestBombsAtOnce(t *testing.T) {
 	b := newBroker(testConfig(t.TempDir()), Options{})
-	c, err := topicconfig.Parse(map[string]string{"message.timestamp.before.max.ms": "1000", "max.decompressed.message.bytes": "33554432"})
+	c, err := topicconfig.Default().With(map[string]string{"message.timestamp.before.max.ms": "1000", "max.decompressed.message.bytes": "33554432"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestBombsAtOnce(t *testing.T) {
 // Whoever waits for memory gives up with its request.
 func TestConversionWaits(t *testing.T) {
 	b := newBroker(testConfig(t.TempDir()), Options{})
-	c, _ := topicconfig.Parse(map[string]string{"compression.type": "lz4"})
+	c, _ := topicconfig.Default().With(map[string]string{"compression.type": "lz4"})
 	raw := testBatch(t, 1)
 	h, _ := batch.Validate(raw)
 	if err := b.recompressing.Acquire(t.Context(), recompressBytes); err != nil {

@@ -29,6 +29,7 @@ const partitionCap = 20000
 func newHandlerState(cfg config.Config) handlerState {
 	return handlerState{
 		sessions:      newFetchSessions(cfg.FetchSessions, time.Now),
+		views:         views{cfg: cfg},
 		recompressing: semaphore.NewWeighted(recompressBytes),
 		maxPartitions: partitionCap,
 	}

@@ -30,13 +30,14 @@ const (
 // the only one that does; others wait for what it has done.
 type reconciler struct {
 	self       int32
+	views      *views
 	controller *controller.Controller
 	partitions *partition.Manager
 	log        *slog.Logger
 	retry      time.Duration // how long a partition that could not be opened or deleted is left alone
 
 	// The goroutine's own.
-	configured map[controller.TopicID]*controller.Topic // whose configuration the open partitions have
+	configured map[controller.TopicID]partition.Config // that the open partitions have
 
 	mu      sync.Mutex // guards what follows
 	applied *controller.Image
@@ -44,9 +45,9 @@ type reconciler struct {
 	changed chan struct{}          // closed and replaced when applied moves
 }
 
-func newReconciler(self int32, c *controller.Controller, m *partition.Manager, log *slog.Logger) *reconciler {
-	return &reconciler{self: self, controller: c, partitions: m, log: log, retry: reconcileRetry,
-		configured: map[controller.TopicID]*controller.Topic{}, failed: map[partition.ID]error{}, changed: make(chan struct{})}
+func newReconciler(vs *views, c *controller.Controller, m *partition.Manager, log *slog.Logger) *reconciler {
+	return &reconciler{self: vs.cfg.NodeID, views: vs, controller: c, partitions: m, log: log, retry: reconcileRetry,
+		configured: map[controller.TopicID]partition.Config{}, failed: map[partition.ID]error{}, changed: make(chan struct{})}
 }
 
 // run applies images until ctx ends.
@@ -96,11 +97,11 @@ func (r *reconciler) apply(ctx context.Context, image *controller.Image) error {
 	}
 	deleted := sideBySide(gone, func(id partition.ID) error { return r.partitions.Delete(ctx, id) })
 	var missing []partition.Spec
-	for id, t := range image.TopicsByID {
+	for id, t := range r.views.of(image).topics {
 		missing = append(missing, r.missing(image, t)...)
-		if r.configured[id] != t {
-			r.reconfigure(t)
-			r.configured[id] = t
+		if c := partitionConfig(&t.config); r.configured[id] != c {
+			r.reconfigure(t.Topic, c)
+			r.configured[id] = c
 		}
 	}
 	for id := range r.configured {
@@ -151,32 +152,30 @@ func (r *reconciler) wants(image *controller.Image, id partition.ID) bool {
 }
 
 // missing lists the partitions of t that belong here and are not open.
-func (r *reconciler) missing(image *controller.Image, t *controller.Topic) []partition.Spec {
+func (r *reconciler) missing(image *controller.Image, t topicView) []partition.Spec {
 	var specs []partition.Spec
 	for n, part := range t.Partitions {
 		id := partition.ID{Topic: t.ID, Partition: int32(n)}
 		if !slices.Contains(part.Replicas, r.self) || r.partitions.ByID(id) != nil {
 			continue
 		}
-		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: voters(image, part), Config: partitionConfig(t)})
+		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: voters(image, part), Config: partitionConfig(&t.config)})
 	}
 	return specs
 }
 
-func (r *reconciler) reconfigure(t *controller.Topic) {
+func (r *reconciler) reconfigure(t *controller.Topic, c partition.Config) {
 	for n := range t.Partitions {
 		if p := r.partitions.ByID(partition.ID{Topic: t.ID, Partition: int32(n)}); p != nil {
-			p.Reconfigure(partitionConfig(t))
+			p.Reconfigure(c)
 		}
 	}
 }
 
-// partitionConfig is what of a topic's configuration its partitions need. Keys that this version does not know were set by a
-// newer one: the ones it knows still count.
-func partitionConfig(t *controller.Topic) partition.Config {
-	c, _ := topicconfig.Parse(t.Configs)
+// partitionConfig is what of a topic's configuration its partitions need.
+func partitionConfig(c *topicconfig.Config) partition.Config {
 	return partition.Config{
-		SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge, LogAppendTime: c.LogAppendTime, Retention: c.Retention,
+		SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge, LogAppendTime: c.LogAppendTime, Retention: c.Expires(),
 	}
 }
 

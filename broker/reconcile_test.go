@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quirelog/quire/broker/config"
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/replication/controller"
@@ -42,7 +43,7 @@ func TestDeletionIsFinishedAfterAFailure(t *testing.T) {
 	}
 	defer m.Close(context.Background())
 	ctx, cancel := context.WithCancel(t.Context())
-	r := newReconciler(1, c, m, slog.New(slog.DiscardHandler))
+	r := newReconciler(&views{cfg: config.Default()}, c, m, slog.New(slog.DiscardHandler))
 	r.retry = 10 * time.Millisecond
 	done := make(chan struct{})
 	go func() { defer close(done); r.run(ctx) }()

@@ -76,9 +76,10 @@ type assignedReplicas struct {
 // has noted.
 type planner struct {
 	image      *controller.Image
-	partitions int32 // default
-	factor     int16 // default
-	perBroker  int   // most partition replicas on one broker
+	partitions int32              // default
+	factor     int16              // default
+	perBroker  int                // most partition replicas on one broker
+	configs    topicconfig.Config // of a topic that sets nothing
 
 	replicas map[int32]int     // by broker; nil: not counted yet
 	folded   map[string]string // topics by foldedName, those that it changes or that others fold to; nil: not looked at yet
@@ -101,7 +102,7 @@ func (p *planner) plan(t topicSpec) (controller.NewTopic, error) {
 	if err := p.checkNew(t); err != nil {
 		return n, err
 	}
-	if _, err := topicconfig.Parse(t.configs); err != nil {
+	if _, err := p.configs.With(t.configs); err != nil {
 		return n, err
 	}
 	var err error

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/quirelog/quire/broker/config"
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication"
@@ -16,7 +17,9 @@ import (
 // view is one image of the cluster's metadata together with what handlers need of it parsed once. It never changes.
 type view struct {
 	*controller.Image
-	topics map[controller.TopicID]topicView
+	live     config.Config      // the broker's configuration with what configuration calls have changed
+	defaults topicconfig.Config // of a topic that sets nothing
+	topics   map[controller.TopicID]topicView
 }
 
 // topicView is one topic of a view.
@@ -26,25 +29,36 @@ type topicView struct {
 }
 
 // views keeps the view of the newest image.
-type views struct{ newest atomic.Pointer[view] }
+type views struct {
+	cfg    config.Config // with which the broker was started
+	newest atomic.Pointer[view]
+}
 
-// of returns the view of image. Topics that did not change since the last one are not parsed again.
+// of returns the view of image. What did not change since the last one is not parsed again.
 func (vs *views) of(image *controller.Image) *view {
 	old := vs.newest.Load()
 	if old != nil && old.Image == image {
 		return old
 	}
 	v := &view{Image: image, topics: make(map[controller.TopicID]topicView, len(image.TopicsByID))}
+	if old != nil && sameBrokerConfigs(old.Image, image, vs.cfg.NodeID) {
+		v.live, v.defaults = old.live, old.defaults
+	} else {
+		v.live = liveConfig(vs.cfg, image)
+		v.defaults = v.live.TopicDefaults()
+	}
 	for id, t := range image.TopicsByID {
-		if old != nil && old.topics[id].Topic == t {
+		if old != nil && old.topics[id].Topic == t && old.defaults == v.defaults {
 			v.topics[id] = old.topics[id]
 			continue
 		}
 		// Keys that this version does not know were set by a newer one: the ones it knows still count.
-		config, _ := topicconfig.Parse(t.Configs)
+		config, _ := v.defaults.With(t.Configs)
 		v.topics[id] = topicView{Topic: t, config: config}
 	}
-	vs.newest.Store(v)
+	if old == nil || old.Version <= image.Version { // whoever is behind, and does not know it, only gets it
+		vs.newest.Store(v)
+	}
 	return v
 }
 

@@ -4,6 +4,7 @@ package config
 import (
 	"time"
 
+	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/segment/flush"
 )
 
@@ -31,6 +32,8 @@ type Config struct {
 	IdleTimeout      time.Duration // connections.max.idle.ms
 	FetchMaxBytes    int32
 	FetchSessions    int // max.incremental.fetch.session.cache.slots
+
+	topics map[string]string // what is set for topics that do not set theirs, by key of the broker; never changed once set
 }
 
 // Key is one configuration key: its name in the file, which is also its flag (with dashes) and its environment name
@@ -41,6 +44,9 @@ type Key struct {
 	Env     string
 	Default string
 	Doc     string // one line
+
+	Type topicconfig.Type // as DescribeConfigs tells it; String where nothing else is said
+	Next []string         // keys for the same thing that count, in this order, where this one is not set: then it has no value
 }
 
 // Source is where values come from; later ones win: defaults, File, Env, Flags.

@@ -62,6 +62,16 @@ func TestLoad(t *testing.T) {
 			flags: map[string]string{"node-id": "4"},
 			want:  with(func(c *Config) { c.NodeID, c.NumPartitions, c.DataDir = 4, 3, "/file" }),
 		},
+		{
+			name:  "what topics have that do not set theirs",
+			file:  "log.retention.hours = 24\nlog.segment.bytes = \"64MiB\"\nlog.cleanup.policy = [\"delete\"]\nlog.roll.hours = 168\n",
+			env:   []string{"QUIRE_LOG_ROLL_MS=1d"},
+			flags: map[string]string{"message.max.bytes": "2000000"},
+			want: with(func(c *Config) {
+				c.topics = map[string]string{"log.retention.hours": "24", "log.segment.bytes": "67108864", "log.roll.ms": "86400000",
+					"message.max.bytes": "2000000"}
+			}),
+		},
 		{name: "no admin HTTP", flags: map[string]string{"http-addr": ""}, want: with(func(c *Config) { c.HTTPAddr = "" })},
 		{name: "every interface", flags: map[string]string{"kafka-addr": ":9092", "advertised-addr": "broker.example.com"},
 			want: with(func(c *Config) { c.KafkaAddr, c.AdvertisedAddr = ":9092", "broker.example.com" })},
@@ -102,6 +112,10 @@ func TestLoadFaults(t *testing.T) {
 		{name: "size too large", file: "fetch.max.bytes = \"9999999999999GiB\"", want: []string{"must be from"}},
 		{name: "time without unit", file: "flush-interval = 5", want: []string{"must be a time"}},
 		{name: "time too short", file: "connections.max.idle.ms = 1", want: []string{"must be from 100ms"}},
+		{name: "topics' default", file: "log.segment.bytes = \"1KiB\"", want: []string{"log.segment.bytes", "at least 1048576"}},
+		{name: "no compaction", file: "log.cleanup.policy = \"compact\"", want: []string{"compaction is not there yet"}},
+		{name: "nothing is kept", file: "log.retention.ms = 0", want: []string{"unlimited (-1)"}},
+		{name: "unclean", env: []string{"QUIRE_UNCLEAN_LEADER_ELECTION_ENABLE=true"}, want: []string{"Only false"}},
 		{name: "budget below a request", file: "queued.max.request.bytes = \"1MiB\"", want: []string{"would never fit"}},
 		{name: "cluster", flags: map[string]string{"seeds": "127.0.0.1:9643,10.0.0.2:9643"},
 			want: []string{"10.0.0.2:9643", "not built yet"}},

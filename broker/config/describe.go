@@ -7,7 +7,7 @@ import (
 	"github.com/quirelog/quire/segment/flush"
 )
 
-// values says how a Config spells the value of each key.
+// values says how a Config spells the value of each key but those of topics.
 var values = map[string]func(c *Config) string{
 	"data-dir":                        func(c *Config) string { return c.DataDir },
 	"kafka-addr":                      func(c *Config) string { return c.KafkaAddr },
@@ -42,10 +42,21 @@ func spellDurability(m flush.Mode) string {
 func decimal[T int | int16 | int32 | int64](n T) string { return strconv.FormatInt(int64(n), 10) }
 
 // Value spells the value that c has for a key as Kafka's tools read it (bytes and milliseconds as plain numbers); "" for
-// an unknown key.
+// an unknown key, and for one that is not set.
 func (c *Config) Value(key string) string {
 	if spell := values[key]; spell != nil {
 		return spell(c)
 	}
+	if v, set := c.topics[key]; set {
+		return v
+	}
+	if r := find(key); r != nil {
+		return r.Default
+	}
 	return ""
 }
+
+var usual = Default()
+
+// Usual is the value of a key that nothing sets, spelled as Value does.
+func Usual(key string) string { return usual.Value(key) }

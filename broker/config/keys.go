@@ -7,18 +7,23 @@ import (
 	"strings"
 	"time"
 
+	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/segment/flush"
 )
 
 // row is a key with how its value gets into a Config.
 type row struct {
 	Key
-	isText bool // quoted in the file
-	set    func(c *Config, value string) error
+	isText  bool // quoted in the file
+	dynamic bool // can be changed while the broker runs
+	set     func(c *Config, value string) error
 }
 
-// keys is the table, in the order of generate config. A key is in it only where it has an effect.
-var keys = []row{
+// keys is the table, in the order of generate config.
+var keys = slices.Concat(brokerRows, topicRows())
+
+// brokerRows are the broker's own. A key is among them only where it has an effect.
+var brokerRows = []row{
 	text("data-dir", "./quire-data", "Directory that holds everything the broker keeps.", setDataDir),
 	text("kafka-addr", "127.0.0.1:9092", "Address on which Kafka clients are served. Port 0 picks a free one.",
 		func(c *Config, v string) error { return setAddr(&c.KafkaAddr, v) }),
@@ -76,7 +81,7 @@ func bytes(name, def, doc string, set func(*Config, string) error) row {
 func plain(name, def, doc string, set func(*Config, string) error) row {
 	words := strings.NewReplacer(".", "-", "_", "-").Replace(name)
 	env := "QUIRE_" + strings.ToUpper(strings.ReplaceAll(words, "-", "_"))
-	return row{Key: Key{Name: name, Flag: words, Env: env, Default: def, Doc: doc}, set: set}
+	return row{Key: Key{Name: name, Flag: words, Env: env, Default: def, Doc: doc, Type: topicconfig.String}, set: set}
 }
 
 // Keys lists every key in the order in which generate config prints them.
@@ -88,13 +93,24 @@ func Keys() []Key {
 	return list
 }
 
-func find(name string) *row {
-	i := slices.IndexFunc(keys, func(r row) bool { return r.Name == name })
-	if i < 0 {
-		return nil
+// Find returns the key of this name; ok is false if there is none.
+func Find(name string) (k Key, ok bool) {
+	if r := find(name); r != nil {
+		return r.Key, true
 	}
-	return &keys[i]
+	return Key{}, false
 }
+
+var rowOf = func() map[string]*row {
+	m := make(map[string]*row, len(keys))
+	for i := range keys {
+		m[keys[i].Name] = &keys[i]
+	}
+	return m
+}()
+
+// find is the row of name; nil if there is none.
+func find(name string) *row { return rowOf[name] }
 
 func setDataDir(c *Config, v string) error {
 	if v == "" {

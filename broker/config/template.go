@@ -20,8 +20,28 @@ func WriteTemplate(w io.Writer) error {
 		if r.isText {
 			value = fmt.Sprintf("%q", value)
 		}
-		fmt.Fprintf(&b, "\n# %s\n# --%s, %s\n#%s = %s\n", r.Doc, r.Flag, r.Env, r.Name, value)
+		fmt.Fprintf(&b, "\n%s# --%s, %s\n#%s = %s\n", comment(r.Doc), r.Flag, r.Env, r.Name, value)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+const commentColumns = 110
+
+// comment is text in lines that begin with a number sign.
+func comment(text string) string {
+	var b strings.Builder
+	at := 0
+	for word := range strings.FieldsSeq(text) {
+		if at == 0 || at+1+len(word) > commentColumns {
+			if at > 0 {
+				b.WriteByte('\n')
+			}
+			b.WriteByte('#')
+			at = 1
+		}
+		b.WriteString(" " + word)
+		at += 1 + len(word)
+	}
+	return b.String() + "\n"
 }

@@ -24,7 +24,7 @@ func TestCompressionTarget(t *testing.T) {
 		"uncompressed": {Codec: batch.None}, "snappy": {Codec: batch.Snappy},
 		"gzip": {Codec: batch.Gzip, Level: 4}, "lz4": {Codec: batch.LZ4, Level: 11}, "zstd": {Codec: batch.Zstd, Level: -7},
 	} {
-		c, err := Parse(map[string]string{
+		c, err := Default().With(map[string]string{
 			"compression.type": value, "compression.gzip.level": "4", "compression.lz4.level": "11", "compression.zstd.level": "-7",
 			"max.decompressed.message.bytes": "4096",
 		})
@@ -33,7 +33,7 @@ func TestCompressionTarget(t *testing.T) {
 			t.Errorf("%s: %+v, %v", value, got, err)
 		}
 	}
-	if c, err := Parse(map[string]string{"compression.type": "producer"}); err != nil || c.Compression.Asked {
+	if c, err := Default().With(map[string]string{"compression.type": "producer"}); err != nil || c.Compression.Asked {
 		t.Errorf("producer: %+v, %v", c.Compression, err)
 	}
 }
@@ -58,18 +58,18 @@ func TestValues(t *testing.T) {
 		{"max.compaction.lag.ms", []string{"1"}, []string{"0"}},
 	} {
 		for _, v := range c.good {
-			if _, err := Parse(map[string]string{c.key: v}); err != nil {
+			if _, err := Default().With(map[string]string{c.key: v}); err != nil {
 				t.Errorf("%s=%s: %v", c.key, v, err)
 			}
 		}
 		for _, v := range c.bad {
-			if _, err := Parse(map[string]string{c.key: v}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.key) {
+			if _, err := Default().With(map[string]string{c.key: v}); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), c.key) {
 				t.Errorf("%s=%s: %v", c.key, v, err)
 			}
 		}
 	}
 	lags := map[string]string{"min.compaction.lag.ms": "2000", "max.compaction.lag.ms": "1000"}
-	if _, err := Parse(lags); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "2000") {
+	if _, err := Default().With(lags); !errors.Is(err, ErrInvalid) || !strings.Contains(err.Error(), "2000") {
 		t.Errorf("lags the wrong way round: %v", err)
 	}
 }

@@ -5,6 +5,7 @@ package topicconfig
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -56,6 +57,7 @@ type Config struct {
 	MaxMessageBytes   int32         // of one record batch as the client sent it
 	MinInsyncReplicas int32
 	LogAppendTime     bool // message.timestamp.type=LogAppendTime
+	Deletes           bool // cleanup.policy has delete; without it nothing expires, whatever Retention says
 	Retention         segment.Retention
 
 	Compression Compression
@@ -66,7 +68,7 @@ type Config struct {
 // Key is one row of the table.
 type Key struct {
 	Name    string
-	Broker  string // the name of the same setting among Kafka's broker keys, as DescribeConfigs lists synonyms
+	Broker  string // the broker's key for topics that do not set this one; of several (BrokerKeys) the first
 	Type    Type
 	Default string
 	Doc     string
@@ -75,6 +77,7 @@ type Key struct {
 	also     int64                              // of Int and Long: allowed beside min to max
 	oneOf    []string                           // of String and List
 	missing  string                             // said with oneOf: what Kafka has and this does not
+	brokers  []BrokerKey                        // nil: Broker alone, with this key's default
 	set      func(c *Config, n int64, s string) // nil: nothing of this version asks for the value
 }
 
@@ -86,9 +89,9 @@ var table = slices.SortedFunc(slices.Values(slices.Concat(keys, compressionKeys,
 var keys = []Key{
 	{
 		Name: "cleanup.policy", Broker: "log.cleanup.policy", Type: List, Default: "delete",
-		Doc:   "What becomes of old segments: delete. There is no compaction yet, so compact is refused.",
+		Doc:   "What becomes of old segments: delete, or nothing if empty. There is no compaction yet, so compact is refused.",
 		oneOf: []string{"delete"}, missing: "compaction is not there yet",
-		set: func(*Config, int64, string) {},
+		set: func(c *Config, _ int64, s string) { c.Deletes = s != "" },
 	},
 	{
 		Name: "max.message.bytes", Broker: "message.max.bytes", Type: Int, Default: "1048588", max: math.MaxInt32,
@@ -113,8 +116,9 @@ var keys = []Key{
 	},
 	{
 		Name: "retention.ms", Broker: "log.retention.ms", Type: Long, Default: "604800000", min: -1, max: math.MaxInt64,
-		Doc: "How long in milliseconds a partition keeps records; segments that are older go whole. -1: for ever.",
-		set: func(c *Config, n int64, _ string) { c.Retention.Age = time.Duration(kept(int64(milliseconds(n)))) },
+		Doc:     "How long in milliseconds a partition keeps records; segments that are older go whole. -1: for ever.",
+		set:     func(c *Config, n int64, _ string) { c.Retention.Age = time.Duration(kept(int64(milliseconds(n)))) },
+		brokers: retentionKeys,
 	},
 	{
 		Name: "segment.bytes", Broker: "log.segment.bytes", Type: Int, Default: "134217728", min: 1 << 20, max: math.MaxInt32,
@@ -123,8 +127,9 @@ var keys = []Key{
 	},
 	{
 		Name: "segment.ms", Broker: "log.roll.ms", Type: Long, Default: "604800000", min: 1, max: math.MaxInt64,
-		Doc: "The age in milliseconds at which a partition begins a new segment file.",
-		set: func(c *Config, n int64, _ string) { c.SegmentAge = milliseconds(n) },
+		Doc:     "The age in milliseconds at which a partition begins a new segment file.",
+		set:     func(c *Config, n int64, _ string) { c.SegmentAge = milliseconds(n) },
+		brokers: rollKeys,
 	},
 }
 
@@ -168,18 +173,25 @@ var defaults = func() Config {
 	return c
 }()
 
-// Default is the configuration of a topic that sets nothing.
+// Default is the configuration of a topic that sets nothing, where the broker does not either.
 func Default() Config { return defaults }
 
-// Parse is the configuration of a topic that sets values; all faults are in one error, which wraps ErrInvalid.
-func Parse(values map[string]string) (Config, error) {
-	c := defaults
+// Expires is the limits by which records expire.
+func (c *Config) Expires() segment.Retention {
+	if !c.Deletes {
+		return segment.Retention{}
+	}
+	return c.Retention
+}
+
+// With is c with what values, by key name, set; all faults are in one error, which wraps ErrInvalid. What is at fault stays as it is in c.
+func (c Config) With(values map[string]string) (Config, error) {
 	if len(values) == 0 {
 		return c, nil
 	}
 	var faults []error
-	for _, name := range sortedNames(values) {
-		if err := parseOne(&c, name, values[name]); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if err := c.set(name, values[name]); err != nil {
 			faults = append(faults, err)
 		}
 	}
@@ -189,12 +201,15 @@ func Parse(values map[string]string) (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-func parseOne(c *Config, name, value string) error {
+func (c *Config) set(name, value string) error {
 	k, ok := Find(name)
 	if !ok {
 		return UnknownKey(name)
 	}
-	return k.apply(c, value)
+	if err := k.apply(c, value); err != nil {
+		return fmt.Errorf("%w: invalid value %s for configuration %s: %w", ErrInvalid, value, name, err)
+	}
+	return nil
 }
 
 // UnknownKey is the error for a key that is not in the table; it says which are.
@@ -206,48 +221,58 @@ func UnknownKey(name string) error {
 	return fmt.Errorf("%w: unknown topic config name: %s (known: %s)", ErrInvalid, name, strings.Join(known, ", "))
 }
 
-// Check says whether value is allowed for the key.
+// Check says why value is not allowed for the key; nil if it is.
 func (k *Key) Check(value string) error {
 	var c Config
 	return k.apply(&c, value)
 }
 
 func (k *Key) apply(c *Config, value string) error {
-	bad := func(why string) error {
-		return fmt.Errorf("%w: invalid value %s for configuration %s: %s", ErrInvalid, value, k.Name, why)
-	}
 	switch k.Type {
-	case String, List:
-		if !slices.Contains(k.oneOf, value) {
-			why := "must be one of: " + strings.Join(k.oneOf, ", ")
-			if k.missing != "" {
-				why += "; " + k.missing
-			}
-			return bad(why)
-		}
-		k.store(c, 0, value)
-		return nil
+	case String:
+		return k.applyTexts(c, value, []string{value})
+	case List:
+		items := Items(value)
+		return k.applyTexts(c, strings.Join(items, ","), items)
 	case Boolean:
 		if !slices.Contains(k.oneOf, strings.ToLower(strings.TrimSpace(value))) {
-			return bad(k.Doc) // says which and why
+			return errors.New(k.Doc) // says which and why
 		}
 		return nil
 	case Double:
 		f, err := strconv.ParseFloat(strings.TrimSpace(value), 64)
 		if err != nil || !(f >= float64(k.min) && f <= float64(k.max)) {
-			return bad(fmt.Sprintf("must be a number from %d to %d", k.min, k.max))
+			return fmt.Errorf("must be a number from %d to %d", k.min, k.max)
 		}
 		return nil
 	}
+	return k.applyNumber(c, value)
+}
+
+func (k *Key) applyTexts(c *Config, value string, items []string) error {
+	for _, item := range items {
+		switch {
+		case slices.Contains(k.oneOf, item):
+		case k.missing != "":
+			return fmt.Errorf("must be one of: %s; %s", strings.Join(k.oneOf, ", "), k.missing)
+		default:
+			return fmt.Errorf("must be one of: %s", strings.Join(k.oneOf, ", "))
+		}
+	}
+	k.store(c, 0, value)
+	return nil
+}
+
+func (k *Key) applyNumber(c *Config, value string) error {
 	n, err := strconv.ParseInt(strings.TrimSpace(value), 10, 64)
 	switch {
 	case err != nil:
-		return bad("not a number of type " + k.Type.String())
+		return fmt.Errorf("not a number of type %s", k.Type)
 	case k.also != 0 && n == k.also:
 	case n < k.min:
-		return bad(fmt.Sprintf("must be at least %d", k.min))
+		return fmt.Errorf("must be at least %d", k.min)
 	case n > k.max:
-		return bad(fmt.Sprintf("must be at most %d", k.max))
+		return fmt.Errorf("must be at most %d", k.max)
 	}
 	k.store(c, n, "")
 	return nil
@@ -257,13 +282,4 @@ func (k *Key) store(c *Config, n int64, s string) {
 	if k.set != nil {
 		k.set(c, n, s)
 	}
-}
-
-func sortedNames(m map[string]string) []string {
-	names := make([]string, 0, len(m))
-	for name := range m {
-		names = append(names, name)
-	}
-	slices.Sort(names)
-	return names
 }

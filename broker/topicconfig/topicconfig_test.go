@@ -10,8 +10,8 @@ import (
 	"github.com/quirelog/quire/segment"
 )
 
-func TestParse(t *testing.T) {
-	def := Config{SegmentBytes: 128 << 20, SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1048588, MinInsyncReplicas: 1,
+func TestWith(t *testing.T) {
+	def := Config{SegmentBytes: 128 << 20, SegmentAge: 7 * 24 * time.Hour, MaxMessageBytes: 1048588, MinInsyncReplicas: 1, Deletes: true,
 		Compression: Default().Compression, Timestamps: Default().Timestamps, lags: Default().lags,
 		Retention: segment.Retention{Age: 7 * 24 * time.Hour}}
 	with := func(f func(*Config)) Config { c := def; f(&c); return c }
@@ -60,7 +60,7 @@ func TestParse(t *testing.T) {
 		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got, err := Parse(c.values)
+			got, err := Default().With(c.values)
 			if got != c.want {
 				t.Errorf("got %+v, want %+v", got, c.want)
 			}
@@ -83,8 +83,17 @@ func TestTable(t *testing.T) {
 			t.Errorf("%s is not in order", k.Name)
 		}
 		last = k.Name
-		if k.Doc == "" || k.Broker == "" {
+		if k.Doc == "" || k.Broker == "" || k.BrokerKeys()[0].Name != k.Broker {
 			t.Errorf("%s is not documented", k.Name)
+		}
+		unset := func(string) (string, bool) { return "", false }
+		if got := k.ofBroker(unset); got != k.Default {
+			t.Errorf("%s: %q without anything set, the default is %q", k.Name, got, k.Default)
+		}
+		for _, b := range k.BrokerKeys() {
+			if b.Default != "" && (k.CheckBroker(b, b.Default) != nil || b.spell(b.Default) != k.Default) {
+				t.Errorf("default of %s is not that of %s", b.Name, k.Name)
+			}
 		}
 		if err := k.Check(k.Default); err != nil {
 			t.Errorf("default of %s: %v", k.Name, err)
