@@ -38,7 +38,7 @@ func (g *Group) Join(s *step.Step, c *step.Call) {
 		g.refuse(s, c, kerr.InvalidRequest)
 	case session < g.config.MinSession || g.config.MaxSession > 0 && session > g.config.MaxSession:
 		g.refuse(s, c, kerr.InvalidSessionTimeout)
-	case !g.accepts(req.MemberID, protocols):
+	case !g.accepts(req, protocols):
 		g.turnAway(s, c)
 	case !g.supports(req.ProtocolType, protocols):
 		g.refuse(s, c, kerr.InconsistentGroupProtocol)
@@ -64,10 +64,13 @@ func representable(req *kmsg.JoinGroupRequest, clientID string) bool {
 	return id+memberIDSuffix <= longest && len(req.ProtocolType) <= longest
 }
 
-// accepts says whether there is room for the member. While members join, only those that have are counted: so a group that has become too
-// large loses the last ones.
-func (g *Group) accepts(id string, protocols []journal.ClassicProtocol) bool {
-	m, known := g.byID[id]
+// accepts says whether there is room for the member, or it has a place already. While members join, only those that have are counted: so a group that
+// has become too large loses the last ones.
+func (g *Group) accepts(req *kmsg.JoinGroupRequest, protocols []journal.ClassicProtocol) bool {
+	m, known := g.byID[req.MemberID]
+	if !known && req.MemberID == "" && req.InstanceID != nil {
+		m, known = g.static[*req.InstanceID]
+	}
 	bytes := g.bytes + (&Member{Protocols: protocols}).size()
 	if known {
 		bytes -= m.size()

@@ -174,5 +174,7 @@ func (g *Group) validate(id string, instance *string) (*Member, error) {
 	return m, nil
 }
 
-// touch begins the member's session anew.
-func (g *Group) touch(s *step.Step, m *Member) { g.sessions.set(&m.session, s.Now.Add(m.Session)) }
+// touch begins the member's session anew. It ends after now in any case, so that Tick comes to an end.
+func (g *Group) touch(s *step.Step, m *Member) {
+	g.sessions.set(&m.session, s.Now.Add(max(m.Session, time.Millisecond)))
+}
