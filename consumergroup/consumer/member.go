@@ -57,7 +57,9 @@ type member struct {
 }
 
 // newcomer is how a member is described before it said anything.
-func newcomer() *journal.MemberValue { return &journal.MemberValue{Regex: new(string), RebalanceTimeoutMs: -1} }
+func newcomer() *journal.MemberValue {
+	return &journal.MemberValue{Regex: new(string), RebalanceTimeoutMs: -1}
+}
 
 func (c *current) reconciledTo(epoch int32) bool { return c.state == stable && c.epoch == epoch }
 
