@@ -1,0 +1,45 @@
+package consumergroup
+
+import (
+	"github.com/quirelog/quire/consumergroup/offsets"
+	"github.com/quirelog/quire/consumergroup/step"
+)
+
+// expire forgets what has expired of a group (KIP-211), and the group itself where it has neither members nor offsets left. A group with
+// members loses offsets of topics that they do not read, if it is known what they read.
+func (r *registry) expire(s *step.Step, g *group) {
+	if r.groups[g.id] != g {
+		return // deleted since the groups were listed
+	}
+	e := offsets.Expiry{Now: s.Now, Retention: r.c.o.OffsetsRetention}
+	switch {
+	case g.empty() && g.consumer != nil:
+		e.Since = g.consumer.EmptySince()
+	case g.empty():
+		e.Since = g.classic.EmptySince()
+	case g.consumer != nil, g.classic.State() == "Stable" && g.classic.ProtocolType() == consumerProtocol:
+		e.Subscribed = g.subscribedTo
+	default:
+		return
+	}
+	g.forget(s, g.offsets.Expired(e))
+	if g.empty() && g.offsets.Len() == 0 {
+		r.erase(s, g)
+	}
+}
+
+// forgetTopics forgets the offsets of topics that are gone.
+func (r *registry) forgetTopics(s *step.Step, names []string) {
+	for _, g := range r.groups {
+		before := len(s.Entries)
+		var gone []offsets.Partition
+		for _, name := range names {
+			for p := range g.offsets.Topic(name) {
+				gone = append(gone, offsets.Partition{Topic: name, Partition: p})
+			}
+		}
+		if g.forget(s, gone); len(s.Entries) > before {
+			r.settle(s, g)
+		}
+	}
+}

@@ -1,0 +1,149 @@
+package consumergroup
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/quirelog/quire/consumergroup/step"
+)
+
+// serve runs steps until an append fails or ctx ends.
+func (s *shard) serve(ctx context.Context, r *registry, o *outbox) (err error) {
+	defer func() {
+		if o.inFlight { // ctx has ended; what is under way may yet be committed, and then its calls are answered
+			if <-s.appended == nil {
+				o.commit()
+			}
+		}
+	}()
+	s.at, s.asked, s.expiring = time.Time{}, 0, nil
+	s.check = time.Now().Add(s.c.o.RetentionCheck)
+	s.forget(r, o)
+	for {
+		now := time.Now()
+		drained := s.calls(r, o)
+		s.asides(r, o)
+		if drained { // members that were heard before now have been: none is thrown out because the journal was slow
+			s.ticks(r, o, now)
+			s.wind(r, o, now)
+		}
+		b, err := o.next()
+		if err != nil {
+			return err
+		}
+		if b != nil {
+			go func() { s.appended <- s.log.Append(ctx, b) }()
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case err := <-s.appended:
+			if err != nil {
+				o.inFlight = false
+				return err
+			}
+			o.commit()
+		case <-s.queue.wake:
+		case <-s.timer.C:
+			s.at = time.Time{}
+		}
+	}
+}
+
+// calls runs the steps of the calls that wait, and reports whether that was all of them.
+func (s *shard) calls(r *registry, o *outbox) bool {
+	for !o.full() {
+		c := s.queue.pop()
+		if c == nil {
+			return true
+		}
+		s.step(r, o, func(st *step.Step) { r.handle(st, c) })
+	}
+	return false
+}
+
+// step runs one step and passes on what it did. A step whose entry no batch can hold is undone by dissolving its group: that is a group
+// whose members describe themselves with more than MaxBatch bytes together.
+func (s *shard) step(r *registry, o *outbox, run func(*step.Step)) {
+	st := &s.st
+	st.Now, st.Entries, st.Replies = time.Now(), st.Entries[:0], st.Replies[:0]
+	run(st)
+	if len(st.Entries) > 0 {
+		if err := o.write(st.Entries, st.Now.UnixMilli()); err != nil {
+			id := st.Entries[0].GroupID()
+			s.logger.Warn("group coordinator: a group is dissolved, its state is too large for the journal", "group", id, "err", err)
+			st.Entries = st.Entries[:0]
+			r.dissolve(st, id)
+			if err := o.write(st.Entries, st.Now.UnixMilli()); err != nil {
+				s.logger.Error("group coordinator: a group could not be dissolved", "group", id, "err", err)
+			}
+		}
+	}
+	for _, reply := range st.Replies {
+		o.hold(held{reply: reply})
+	}
+}
+
+// asides does what waits beside the calls.
+func (s *shard) asides(r *registry, o *outbox) {
+	gone, inspects := s.queue.aside()
+	for _, fn := range inspects {
+		fn(r)
+	}
+	if len(gone) > 0 {
+		s.gone = append(s.gone, gone...)
+		s.forget(r, o)
+	}
+}
+
+// forget writes tombstones for the offsets of topics that are gone. Their names are kept until that is committed: after an append that
+// failed it is done again.
+func (s *shard) forget(r *registry, o *outbox) {
+	names := s.gone[s.asked:]
+	if len(names) == 0 {
+		return
+	}
+	s.asked = len(s.gone)
+	s.step(r, o, func(st *step.Step) { r.forgetTopics(st, names) })
+	o.hold(held{done: func(committed bool) {
+		if committed {
+			s.gone = s.gone[len(names):]
+			s.asked -= len(names)
+		}
+	}})
+}
+
+// ticks does what is due at now, as far as the outbox has room.
+func (s *shard) ticks(r *registry, o *outbox, now time.Time) {
+	if !now.Before(s.check) {
+		s.check = now.Add(s.c.o.RetentionCheck)
+		s.expiring = slices.Collect(maps.Values(r.groups))
+	}
+	for ; len(s.expiring) > 0 && !o.full(); s.expiring = s.expiring[1:] {
+		s.step(r, o, func(st *step.Step) { r.expire(st, s.expiring[0]) })
+	}
+	for range len(r.timers) {
+		g := r.due(now)
+		if g == nil || o.full() {
+			return
+		}
+		s.step(r, o, func(st *step.Step) { r.tick(st, g) })
+	}
+}
+
+// wind sets the timer to what is waited for next. A full outbox is woken by the next commit.
+func (s *shard) wind(r *registry, o *outbox, now time.Time) {
+	at := s.check
+	if d := r.deadline(); !d.IsZero() && d.Before(at) {
+		at = d
+	}
+	if !at.After(now) { // a machine that is not done with now, or the outbox is full
+		at = now.Add(time.Millisecond)
+	}
+	if !o.full() && !at.Equal(s.at) {
+		s.timer.Reset(time.Until(at))
+		s.at = at
+	}
+}
