@@ -59,6 +59,11 @@ var unwaited = &Pending{settled: true, out: Appended{Base: -1, AppendTime: -1, L
 // with the offset -1. Errors: ErrNotLeader, ErrClosed, ErrDamaged, ErrDiskFull, ErrOutOfOrderSequence, ErrInvalidEpoch,
 // and ctx's; none of them leaves anything in the log.
 func (p *Partition) Append(ctx context.Context, data []byte, h batch.Header, acks Acks) (*Pending, error) {
+	return p.AppendIn(ctx, data, h, acks, -1)
+}
+
+// AppendIn is Append for who relies on what it has read in a leader epoch: ErrFencedLeaderEpoch once another one has begun.
+func (p *Partition) AppendIn(ctx context.Context, data []byte, h batch.Header, acks Acks, e CurrentEpoch) (*Pending, error) {
 	if p.damaged {
 		return nil, ErrDamaged
 	}
@@ -73,7 +78,7 @@ func (p *Partition) Append(ctx context.Context, data []byte, h batch.Header, ack
 	if err := p.admit(ctx, pd.size); err != nil {
 		return nil, err
 	}
-	pd, err := p.propose(pd, now)
+	pd, err := p.propose(pd, now, e)
 	if err != nil {
 		return nil, err
 	}
@@ -122,11 +127,11 @@ func (p *Partition) writable() error {
 
 // propose judges an admitted batch and proposes it, or returns the append that it repeats. Order is held over both, so that
 // the log has batches as they were judged; mu is not held over Propose, which may report a failure at once.
-func (p *Partition) propose(pd *Pending, now time.Time) (*Pending, error) {
+func (p *Partition) propose(pd *Pending, now time.Time, e CurrentEpoch) (*Pending, error) {
 	p.order.Lock()
 	defer p.order.Unlock()
 	p.mu.Lock()
-	first, err := p.register(pd, now)
+	first, err := p.register(pd, now, e)
 	var wake signalList
 	if first != pd {
 		wake = p.window.release(pd.size)
@@ -140,11 +145,14 @@ func (p *Partition) propose(pd *Pending, now time.Time) (*Pending, error) {
 }
 
 // register is called with mu held. It returns pd where it is to be proposed, an earlier append where pd repeats it.
-func (p *Partition) register(pd *Pending, now time.Time) (*Pending, error) {
+func (p *Partition) register(pd *Pending, now time.Time, e CurrentEpoch) (*Pending, error) {
 	if err := p.writable(); err != nil {
 		return nil, err
 	}
 	pd.epoch = p.role.Load()
+	if e >= 0 && int64(e) != pd.epoch {
+		return nil, fmt.Errorf("%w: it was %d, current is %d", ErrFencedLeaderEpoch, e, pd.epoch)
+	}
 	if pd.seq.idempotent() {
 		flying, done, err := judge(&p.applied, p.overlay, pd.seq, now.UnixMilli())
 		switch {
@@ -191,6 +199,7 @@ func (a *Pending) failed(err error) {
 		return
 	}
 	var wake signalList
+	role := p.role.Load()
 	if errors.Is(err, segment.ErrFailed) {
 		p.setRole(roleFailed)
 		wake = p.window.refuse(errFailed)
@@ -203,8 +212,12 @@ func (a *Pending) failed(err error) {
 	}
 	p.overlay.failed(a)
 	wake.join(a.settle(Appended{}, fmt.Errorf("append of %d bytes: %w", a.size, err)))
+	changed := p.role.Load() != role
 	p.mu.Unlock()
 	wake.fire()
+	if changed {
+		p.wakeAll()
+	}
 }
 
 // Wait returns the outcome. When ctx ends first the batch may still commit: ErrUnknownOutcome.

@@ -84,5 +84,5 @@ func (m *machine) Leading(leads bool, epoch segment.Term) {
 	}
 	p.mu.Unlock()
 	wake.fire()
-	p.watchers.wake()
+	p.wakeAll()
 }

@@ -103,6 +103,7 @@ type Partition struct {
 	disk     *diskGuard
 	logger   *slog.Logger
 	watchers watchers
+	leading  watchers // those of leadership alone
 
 	appendTime atomic.Bool // Config.LogAppendTime
 	retention  atomic.Pointer[segment.Retention]
@@ -194,7 +195,7 @@ func (p *Partition) close(ctx context.Context) error {
 	wake := p.window.refuse(ErrClosed)
 	p.mu.Unlock()
 	wake.fire()
-	p.watchers.wake()
+	p.wakeAll()
 	if p.group == nil {
 		return p.log.Close()
 	}

@@ -32,22 +32,38 @@ type watchers struct {
 }
 
 // Watch adds w to p's waiters. What happened before Watch returned does not wake it: look at the marks afterwards.
-func (p *Partition) Watch(w *Waiter) {
-	p.watchers.mu.Lock()
-	defer p.watchers.mu.Unlock()
-	if p.watchers.set == nil {
-		p.watchers.set = map[*Waiter]struct{}{}
-	}
-	p.watchers.set[w] = struct{}{}
-	p.watchers.n.Store(int32(len(p.watchers.set)))
-}
+func (p *Partition) Watch(w *Waiter) { p.watchers.add(w) }
 
 // Unwatch removes w from p's waiters.
-func (p *Partition) Unwatch(w *Waiter) {
-	p.watchers.mu.Lock()
-	defer p.watchers.mu.Unlock()
-	delete(p.watchers.set, w)
-	p.watchers.n.Store(int32(len(p.watchers.set)))
+func (p *Partition) Unwatch(w *Waiter) { p.watchers.remove(w) }
+
+// WatchLeading is Watch for who wants to know only when p begins or ceases to lead, or closes.
+func (p *Partition) WatchLeading(w *Waiter) { p.leading.add(w) }
+
+// UnwatchLeading ends WatchLeading.
+func (p *Partition) UnwatchLeading(w *Waiter) { p.leading.remove(w) }
+
+// wakeAll wakes everybody: p's role has changed.
+func (p *Partition) wakeAll() {
+	p.watchers.wake()
+	p.leading.wake()
+}
+
+func (ws *watchers) add(w *Waiter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	if ws.set == nil {
+		ws.set = map[*Waiter]struct{}{}
+	}
+	ws.set[w] = struct{}{}
+	ws.n.Store(int32(len(ws.set)))
+}
+
+func (ws *watchers) remove(w *Waiter) {
+	ws.mu.Lock()
+	defer ws.mu.Unlock()
+	delete(ws.set, w)
+	ws.n.Store(int32(len(ws.set)))
 }
 
 func (ws *watchers) wake() {
