@@ -3,24 +3,20 @@ package assignor
 import (
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
-	"strconv"
 	"testing"
-	"time"
+
+	"github.com/quirelog/quire/segment/fuzz"
 )
 
-// eachRandom runs check on random groups. QUIRE_FUZZ_SEED repeats a run.
+// eachRandom runs check on random groups.
 func eachRandom(t *testing.T, groups int, check func(t *testing.T, r *rand.Rand, in Input)) {
-	seed, err := strconv.ParseUint(os.Getenv("QUIRE_FUZZ_SEED"), 10, 64)
-	if err != nil {
-		seed = uint64(time.Now().UnixNano())
-	}
+	t.Helper()
+	r := fuzz.Rand(t)
 	for n := range groups {
-		r := rand.New(rand.NewPCG(seed, uint64(n)))
 		if check(t, r, randomInput(r, 12, 6, 10)); t.Failed() {
-			t.Fatalf("QUIRE_FUZZ_SEED=%d, group %d", seed, n)
+			t.Fatalf("group %d", n)
 		}
 	}
 }

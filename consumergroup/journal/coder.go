@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/twmb/franz-go/pkg/kbin"
 )
@@ -239,9 +240,8 @@ func (c *coder) closeTag(t tag) {
 		c.skipTags(t.more)
 		return
 	}
-	body := append([]byte(nil), c.b[t.start:]...)
-	c.b = kbin.AppendUvarint(c.b[:t.start], uint32(len(body)))
-	c.b = append(c.b, body...)
+	var size [5]byte
+	c.b = slices.Insert(c.b, t.start, kbin.AppendUvarint(size[:0], uint32(len(c.b)-t.start))...)
 }
 
 // noTags is the end of a struct without known tagged fields.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/journal"
+	"github.com/quirelog/quire/segment/fuzz"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -37,9 +38,7 @@ func random(r *rand.Rand) Committed {
 
 // A table is a map with an order.
 func TestTableIsAMap(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	r := rand.New(rand.NewPCG(seed, 1))
+	r := fuzz.Rand(t)
 	var table Table
 	model := map[Partition]Committed{}
 	for n := range 20_000 {

@@ -61,6 +61,13 @@ var seed = sync.OnceValue(func() uint64 {
 	return n
 })
 
+// Rand is a source for a test of its own choice of inputs: from the same seed, and apart from other tests.
+func Rand(t testing.TB) *rand.Rand {
+	name := fnv.New64a()
+	_, _ = name.Write([]byte(t.Name()))
+	return rand.New(rand.NewPCG(seed(), name.Sum64()))
+}
+
 // runs scales a share of a million by QUIRE_FUZZ_RUNS.
 func runs(share int) int {
 	total, err := strconv.Atoi(os.Getenv("QUIRE_FUZZ_RUNS"))
@@ -73,9 +80,7 @@ func runs(share int) int {
 // Run executes the target. It stops at the first failure.
 func (g *Target) Run(t *testing.T) {
 	t.Helper()
-	name := fnv.New64a()
-	_, _ = name.Write([]byte(t.Name()))
-	in := &inputs{target: g, r: rand.New(rand.NewPCG(seed(), name.Sum64()))}
+	in := &inputs{target: g, r: Rand(t)}
 	began, n := time.Now(), runs(g.Runs)
 	for done := 0; done < n && !t.Failed(); done += group {
 		g.group(t, in, min(group, n-done))
