@@ -128,7 +128,7 @@ func (b *Broker) start(ctx context.Context) error {
 	}
 	b.watchDisk()
 	b.startRetention()
-	b.kafka = serveListener(b, ln, b.maxConnections)
+	b.kafka = serveListener(b, ln, b.connLimits)
 	b.onClose("connections", b.closeConnections)
 	b.ready.Store(true)
 	return nil

@@ -35,10 +35,6 @@ func sameBrokerConfigs(a, b *controller.Image, self int32) bool {
 	return maps.Equal(a.BrokerConfigs[allBrokers], b.BrokerConfigs[allBrokers]) && maps.Equal(a.BrokerConfigs[self], b.BrokerConfigs[self])
 }
 
-func (b *Broker) maxConnections() int {
-	return b.view().live.MaxConnections
-}
-
 // brokerOfResource is whose configuration a resource of this name is; b.checkBrokerName has passed it.
 func (b *Broker) brokerOfResource(name string) int32 {
 	if name == "" {

@@ -104,7 +104,7 @@ func TestBrokerConfigChangesWhileItRuns(t *testing.T) {
 	}
 	b = startBroker(t, cfg)
 	newTestClient(t, b).wantBrokerKey("1", "40", common, static, usual) // after a restart
-	if n := b.maxConnections(); n != 40 {
+	if n := b.connLimits().all; n != 40 {
 		t.Errorf("the limit is %d", n)
 	}
 }

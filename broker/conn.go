@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"sync/atomic"
 	"time"
@@ -20,6 +21,7 @@ type conn struct {
 	l      *listener
 	nc     net.Conn
 	remote string
+	addr   netip.Addr // which it counts for
 
 	// The reader's.
 	br       *bufio.Reader
@@ -43,11 +45,12 @@ type pending struct {
 
 var errDraining = errors.New("broker is closing")
 
-func newConn(l *listener, nc net.Conn) *conn {
+func newConn(l *listener, nc net.Conn, addr netip.Addr) *conn {
 	return &conn{
 		l:      l,
 		nc:     nc,
 		remote: nc.RemoteAddr().String(),
+		addr:   addr,
 		br:     bufio.NewReaderSize(nc, readBufferBytes),
 		queue:  make(chan pending, maxPipelined),
 		w:      responseWriter{nc: nc, sent: l.b.metrics.bytesOut},

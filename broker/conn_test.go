@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"os"
 	"testing"
@@ -34,7 +35,8 @@ func serveRows(t testing.TB, change func(*config.Config), rows ...api) *listener
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := serveListener(b, ln, func() int { return cfg.MaxConnections })
+	limits := connLimits{all: cfg.MaxConnections, perAddr: cfg.MaxConnections, rate: math.MaxInt32}
+	l := serveListener(b, ln, func() connLimits { return limits })
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), testWait)
 		defer cancel()

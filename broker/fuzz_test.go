@@ -5,6 +5,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"net"
+	"net/netip"
 	"reflect"
 	"slices"
 	"testing"
@@ -122,7 +123,7 @@ func (sink) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4
 // handleFrame decodes a frame, runs its handler to the end and encodes the response. What waits longer than wait ends as if the
 // client had gone.
 func handleFrame(b *Broker, wait time.Duration) func(t testing.TB, in []byte) {
-	c := newConn(b.kafka, sink{})
+	c := newConn(b.kafka, sink{}, netip.Addr{})
 	return func(_ testing.TB, in []byte) {
 		if len(in) < minFrameBytes {
 			return

@@ -21,9 +21,10 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),
 		"maxFetchWait": int(maxFetchWait / time.Second), "maxFetchChunks": maxFetchChunks, "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,
+		"refusalLogInterval": int(refusalLogInterval / time.Second),
 	}
 	def := config.Default()
-	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "connections.max.idle.ms",
+	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "max.connections.per.ip", "max.connection.creation.rate", "connections.max.idle.ms",
 		"fetch.max.bytes", "max.incremental.fetch.session.cache.slots"} {
 		have[key] = def.Value(key)
 	}

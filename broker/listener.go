@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,11 +15,16 @@ type listener struct {
 	b        *Broker
 	ln       net.Listener
 	budget   *budget
-	limit    func() int // of connections, which may change while it runs
+	limits   func() connLimits // which may change while it runs
 	draining atomic.Bool
 
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	mu        sync.Mutex
+	conns     map[*conn]struct{}
+	admission admission
+
+	// The accepting goroutine's.
+	refusals refusalLog
+	pacer    pacer
 
 	wg     sync.WaitGroup
 	cancel context.CancelFunc
@@ -27,16 +33,17 @@ type listener struct {
 // acceptPause is how long accepting rests after an error that may pass, like too many open files.
 const acceptPause = 50 * time.Millisecond
 
-// serveListener starts serving ln, up to limit connections at one time.
-func serveListener(b *Broker, ln net.Listener, limit func() int) *listener {
+// serveListener starts serving ln, as many connections as limits allows.
+func serveListener(b *Broker, ln net.Listener, limits func() connLimits) *listener {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &listener{
-		b:      b,
-		ln:     ln,
-		budget: newBudget(b.cfg.MaxInFlightBytes),
-		limit:  limit,
-		conns:  make(map[*conn]struct{}),
-		cancel: cancel,
+		b:         b,
+		ln:        ln,
+		budget:    newBudget(b.cfg.MaxInFlightBytes),
+		limits:    limits,
+		conns:     make(map[*conn]struct{}),
+		admission: admission{byAddr: make(map[netip.Addr]int)},
+		cancel:    cancel,
 	}
 	l.wg.Go(func() { l.accept(ctx) })
 	return l
@@ -50,14 +57,13 @@ func (l *listener) accept(ctx context.Context) {
 		}
 		if err != nil {
 			l.b.log.Warn("accept failed", "err", err)
-			select {
-			case <-time.After(acceptPause):
-			case <-ctx.Done():
-			}
+			l.pause(ctx, acceptPause)
 			continue
 		}
-		c := newConn(l, nc)
-		if !l.add(c) {
+		limits := l.limits()
+		l.pause(ctx, l.pacer.delay(time.Now(), limits.rate))
+		c := l.admit(nc, limits)
+		if c == nil {
 			nc.Close()
 			continue
 		}
@@ -68,27 +74,53 @@ func (l *listener) accept(ctx context.Context) {
 	}
 }
 
-// add registers a connection, unless there are too many or the listener is closing.
-func (l *listener) add(c *conn) bool {
+// pause lets accepting rest; the end of the broker ends it.
+func (l *listener) pause(ctx context.Context, d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-l.b.stopping:
+	case <-ctx.Done():
+	}
+}
+
+// admit registers a connection, unless there are too many or the listener is closing. One that is refused has taken no memory
+// for it but the socket's.
+func (l *listener) admit(nc net.Conn, limits connLimits) *conn {
+	addr := addrOf(nc)
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	if l.draining.Load() {
-		return false
+		l.mu.Unlock()
+		return nil
 	}
-	if limit := l.limit(); len(l.conns) >= limit {
-		l.b.metrics.refused.Inc()
-		l.b.log.Debug("connection refused: too many", "remote", c.remote, "limit", limit)
-		return false
+	why, ok := l.admission.admit(addr, limits)
+	if !ok {
+		l.mu.Unlock()
+		l.refused(addr, why)
+		return nil
 	}
+	defer l.mu.Unlock()
+	c := newConn(l, nc, addr)
 	l.conns[c] = struct{}{}
 	l.b.metrics.connections.Inc()
-	return true
+	return c
+}
+
+// refused tells of a connection that is not let in.
+func (l *listener) refused(addr netip.Addr, why refusal) {
+	l.b.metrics.refused.WithLabelValues(why.key).Inc()
+	if n, log := l.refusals.note(time.Now()); log {
+		l.b.log.Warn("connection refused: too many", "remote", addr, "limit", why.limit, "key", why.key, "refused", n)
+	}
 }
 
 func (l *listener) remove(c *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.conns, c)
+	l.admission.leave(c.addr)
 	l.b.metrics.connections.Dec()
 }
 

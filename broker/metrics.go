@@ -13,7 +13,7 @@ type metrics struct {
 	bytesIn     prometheus.Counter
 	bytesOut    prometheus.Counter
 	connections prometheus.Gauge
-	refused     prometheus.Counter
+	refused     *prometheus.CounterVec // by the key of the limit
 	fsync       prometheus.Histogram
 	fsyncFiles  prometheus.Counter
 }
@@ -41,8 +41,12 @@ func newMetrics() *metrics {
 		Name: "quire_kafka_sent_bytes_total", Help: "Bytes of responses."})
 	m.connections = prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "quire_kafka_connections", Help: "Open Kafka connections."})
-	m.refused = prometheus.NewCounter(prometheus.CounterOpts{
-		Name: "quire_kafka_connections_refused_total", Help: "Connections closed because there were too many."})
+	m.refused = prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "quire_kafka_connections_refused_total", Help: "Connections closed because there were too many.",
+	}, []string{"limit"})
+	for _, key := range []string{keyConnections, keyConnectionsPerIP, keyConnectionsOfOneIP} {
+		m.refused.WithLabelValues(key) // shown before the first
+	}
 	m.fsync = prometheus.NewHistogram(prometheus.HistogramOpts{
 		Name: "quire_storage_fsync_seconds", Help: "How long a flush cycle took.",
 		Buckets: []float64{.0002, .0005, .001, .002, .005, .01, .05, .25, 1, 10}})

@@ -2,6 +2,7 @@
 package config
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/quirelog/quire/broker/topicconfig"
@@ -26,12 +27,17 @@ type Config struct {
 	NumPartitions     int32
 	ReplicationFactor int16
 
-	MaxRequestBytes  int32         // socket.request.max.bytes
-	MaxInFlightBytes int64         // queued.max.request.bytes: request bytes held over all connections
-	MaxConnections   int           // max.connections
-	IdleTimeout      time.Duration // connections.max.idle.ms
-	FetchMaxBytes    int32
-	FetchSessions    int // max.incremental.fetch.session.cache.slots
+	MaxRequestBytes  int32 // socket.request.max.bytes
+	MaxInFlightBytes int64 // queued.max.request.bytes: request bytes held over all connections
+	MaxConnections   int   // max.connections
+
+	MaxConnectionsPerIP int                // max.connections.per.ip
+	ConnectionsOfIP     map[netip.Addr]int // max.connections.per.ip.overrides; never changed once set
+	ConnectionRate      int                // max.connection.creation.rate, a second
+
+	IdleTimeout   time.Duration // connections.max.idle.ms
+	FetchMaxBytes int32
+	FetchSessions int // max.incremental.fetch.session.cache.slots
 
 	topics map[string]string // what is set for topics that do not set theirs, by key of the broker; never changed once set
 }

@@ -2,6 +2,8 @@ package config
 
 import (
 	"flag"
+	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -35,7 +37,8 @@ func TestLoad(t *testing.T) {
 		{name: "nothing set", want: Config{
 			NodeID: 1, DataDir: "./quire-data", KafkaAddr: "127.0.0.1:9092", RPCAddr: "127.0.0.1:9643", HTTPAddr: "127.0.0.1:9644",
 			Durability: flush.Fsync, FlushInterval: time.Second, RetentionCheck: 5 * time.Second, AutoCreateTopics: true, NumPartitions: 4, ReplicationFactor: 1,
-			MaxRequestBytes: 104857600, MaxInFlightBytes: 256 << 20, MaxConnections: 10000, IdleTimeout: 600 * time.Second,
+			MaxRequestBytes: 104857600, MaxInFlightBytes: 256 << 20, MaxConnections: 10000,
+			MaxConnectionsPerIP: math.MaxInt32, ConnectionsOfIP: map[netip.Addr]int{}, ConnectionRate: math.MaxInt32, IdleTimeout: 600 * time.Second,
 			FetchMaxBytes: 57671680, FetchSessions: 1000,
 		}},
 		{
@@ -72,6 +75,12 @@ func TestLoad(t *testing.T) {
 					"message.max.bytes": "2000000"}
 			}),
 		},
+		{name: "a key that begins with another", file: "max.connections = 30\n\"max.connections.per.ip\" = 20\n",
+			env: []string{"QUIRE_MAX_CONNECTIONS_PER_IP_OVERRIDES=::1:5"},
+			want: with(func(c *Config) {
+				c.MaxConnections, c.MaxConnectionsPerIP = 30, 20
+				c.ConnectionsOfIP = map[netip.Addr]int{netip.IPv6Loopback(): 5}
+			})},
 		{name: "no admin HTTP", flags: map[string]string{"http-addr": ""}, want: with(func(c *Config) { c.HTTPAddr = "" })},
 		{name: "every interface", flags: map[string]string{"kafka-addr": ":9092", "advertised-addr": "broker.example.com"},
 			want: with(func(c *Config) { c.KafkaAddr, c.AdvertisedAddr = ":9092", "broker.example.com" })},
@@ -97,6 +106,7 @@ func TestLoadFaults(t *testing.T) {
 		flags map[string]string
 		want  []string
 	}{
+		{name: "a key under a value", file: "max.connections = 3\nmax.connections.per.ip = 3\n", want: []string{"is not TOML"}},
 		{name: "unknown key", file: "num.partition = 3\n", want: []string{"num.partition (", "did you mean num.partitions?"}},
 		{name: "unknown flag", flags: map[string]string{"kafka-adr": ""}, want: []string{"did you mean kafka-addr?"}},
 		{name: "misspelt variable", env: []string{"QUIRE_NODEID=1"}, want: []string{"did you mean QUIRE_NODE_ID?"}},

@@ -7,7 +7,10 @@ import (
 
 // dynamic are the broker's own keys that a configuration call changes while it runs. Kafka has them dynamic too; of the other
 // keys of this broker Kafka has none so.
-var dynamic = map[string]bool{"max.connections": true}
+var dynamic = map[string]bool{
+	"max.connections": true, "max.connections.per.ip": true, "max.connections.per.ip.overrides": true,
+	"max.connection.creation.rate": true,
+}
 
 // Dynamic says whether a key can be changed while the broker runs.
 func Dynamic(key string) bool {

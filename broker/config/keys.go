@@ -57,6 +57,12 @@ var brokerRows = []row{
 		func(c *Config, v string) error { return setBytes(&c.MaxInFlightBytes, v, 1<<20, math.MaxInt64) }),
 	plain("max.connections", "10000", "Kafka connections at one time; more are closed at once.",
 		func(c *Config, v string) error { return setInt(&c.MaxConnections, v, 1, 1_000_000) }),
+	plain("max.connections.per.ip", "2147483647", "Kafka connections from one address at one time; more are closed at once.",
+		func(c *Config, v string) error { return setInt(&c.MaxConnectionsPerIP, v, 1, math.MaxInt32) }),
+	text("max.connections.per.ip.overrides", "",
+		"Addresses with a max.connections.per.ip of their own, as address:count, separated by commas.", setOverrides),
+	plain("max.connection.creation.rate", "2147483647", "Kafka connections taken a second; more have to wait.",
+		func(c *Config, v string) error { return setInt(&c.ConnectionRate, v, 1, math.MaxInt32) }),
 	text("connections.max.idle.ms", "10m", "A connection without a request for so long is closed.",
 		func(c *Config, v string) error {
 			return setDuration(&c.IdleTimeout, v, "ms", 100*time.Millisecond, 365*24*time.Hour)

@@ -15,7 +15,7 @@ import (
 
 // Load reads and validates. All faults are in one error; an unknown key names the nearest known one.
 func Load(s Source) (Config, error) {
-	l := loader{values: koanf.New("."), from: map[string]string{}}
+	l := loader{values: koanf.New(flat), from: map[string]string{}}
 	l.file(s.File)
 	l.env(s.Env)
 	l.flags(s.Flags)
@@ -47,9 +47,12 @@ func (l *loader) fault(format string, args ...any) {
 	l.faults = append(l.faults, fmt.Errorf(format, args...))
 }
 
+// flat is a delimiter that no key has: a key may begin with another one (max.connections.per.ip), so a key cannot be a path.
+const flat = "/"
+
 // put lays values, by key name, over what is there.
 func (l *loader) put(values map[string]any, from func(key string) string) {
-	if err := l.values.Load(confmap.Provider(values, "."), nil); err != nil {
+	if err := l.values.Load(confmap.Provider(values, flat), nil); err != nil {
 		l.faults = append(l.faults, err)
 		return
 	}

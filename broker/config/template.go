@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 )
 
@@ -20,7 +21,7 @@ func WriteTemplate(w io.Writer) error {
 		if r.isText {
 			value = fmt.Sprintf("%q", value)
 		}
-		fmt.Fprintf(&b, "\n%s# --%s, %s\n#%s = %s\n", comment(r.Doc), r.Flag, r.Env, r.Name, value)
+		fmt.Fprintf(&b, "\n%s# --%s, %s\n#%s = %s\n", comment(r.Doc), r.Flag, r.Env, spellName(r.Name), value)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -44,4 +45,15 @@ func comment(text string) string {
 		at += 1 + len(word)
 	}
 	return b.String() + "\n"
+}
+
+// spellName is how a file spells a key: in quotes where it begins with another key, which in TOML cannot be a value and a
+// table at once.
+func spellName(name string) string {
+	for i := range keys {
+		if strings.HasPrefix(name, keys[i].Name+".") {
+			return strconv.Quote(name)
+		}
+	}
+	return name
 }
