@@ -49,7 +49,7 @@ func startProduce(ctx context.Context, b *Broker, r *request) finish {
 	p.resp.Version = req.Version
 	// One deadline serves start and finish, which run under the same connection's context; finish always runs and gives it back.
 	ctx, cancel := context.WithTimeout(ctx, max(milliseconds(req.TimeoutMillis), minProduceWait))
-	p.start(ctx, req)
+	p.start(ctx, r.conn, req)
 	if p.acks != 0 {
 		return func(context.Context) reply {
 			defer cancel()
@@ -63,7 +63,7 @@ func startProduce(ctx context.Context, b *Broker, r *request) finish {
 	return nil
 }
 
-func (p *produce) start(ctx context.Context, req *kmsg.ProduceRequest) {
+func (p *produce) start(ctx context.Context, c *conn, req *kmsg.ProduceRequest) {
 	whole := p.checkRequest(req)
 	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(req.Topics))
 	for i := range req.Topics {
@@ -78,6 +78,9 @@ func (p *produce) start(ctx context.Context, req *kmsg.ProduceRequest) {
 			rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = -1, -1, -1
 			replica, pending, err := p.append(ctx, whole, t, &t.Partitions[j])
 			if err != nil {
+				if errors.Is(err, batch.ErrPlainTooLarge) {
+					c.muted, p.resp.ThrottleMillis = true, int32(muteTime/time.Millisecond)
+				}
 				p.fail(rp, replica, err)
 				continue
 			}

@@ -39,6 +39,7 @@ type Broker struct {
 	stopping chan struct{} // closed when Close begins: long polls end
 	ballast  []byte        // see gcBallastBytes
 
+	memory int64 // as limitMemory last set it; 0: it does not. Start's, then the retention goroutine's
 	ready  atomic.Bool
 	failed atomic.Pointer[error] // why promises can no longer be kept
 
@@ -59,6 +60,9 @@ type Options struct {
 	Version string       // as `quire version` prints it
 	// OnFatal is told when the broker can no longer keep its promises (a failed fsync): the process must end at once.
 	OnFatal func(error)
+	// LimitMemory tells the garbage collector of this process what the broker's limits allow (see memoryLimit), unless
+	// somebody has told it something else (GOMEMLIMIT). It is for a process that is a broker and nothing else.
+	LimitMemory bool
 }
 
 const (
@@ -127,6 +131,7 @@ func (b *Broker) start(ctx context.Context) error {
 		return err
 	}
 	b.watchDisk()
+	b.limitMemory()
 	b.startRetention()
 	b.kafka = serveListener(b, ln, b.connLimits)
 	b.onClose("connections", b.closeConnections)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -26,8 +27,10 @@ type conn struct {
 	// The reader's.
 	br       *bufio.Reader
 	clientID string // of the last request: it hardly ever changes
+	muted    bool   // nothing is read for muteTime
+	writing  sync.WaitGroup
 
-	queue    chan pending
+	queue    chan pending // made with the writer, when the first request is there: a slow peer has neither
 	inFlight atomic.Int32 // requests queued or being finished
 
 	w responseWriter // the writer's
@@ -52,7 +55,6 @@ func newConn(l *listener, nc net.Conn, addr netip.Addr) *conn {
 		remote: nc.RemoteAddr().String(),
 		addr:   addr,
 		br:     bufio.NewReaderSize(nc, readBufferBytes),
-		queue:  make(chan pending, maxPipelined),
 		w:      responseWriter{nc: nc, sent: l.b.metrics.bytesOut},
 	}
 }
@@ -60,17 +62,14 @@ func newConn(l *listener, nc net.Conn, addr netip.Addr) *conn {
 // serve reads requests until the connection ends, and returns when everything started is finished.
 func (c *conn) serve(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
-	written := make(chan struct{})
-	go func() {
-		defer close(written)
-		c.write(ctx)
-	}()
 	err := c.read(ctx)
 	if !c.l.draining.Load() {
 		cancel() // nobody waits for the answers
 	}
-	close(c.queue)
-	<-written
+	if c.queue != nil {
+		close(c.queue)
+	}
+	c.writing.Wait()
 	cancel()
 	c.nc.Close()
 	if !errors.Is(err, io.EOF) {
@@ -87,6 +86,21 @@ func (c *conn) read(ctx context.Context) error {
 		if err := c.request(ctx, size, produce); err != nil {
 			return err
 		}
+		if c.muted {
+			c.rest(ctx)
+		}
+	}
+}
+
+// rest leaves the connection alone for muteTime.
+func (c *conn) rest(ctx context.Context) {
+	c.muted = false
+	timer := time.NewTimer(muteTime)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-c.l.b.stopping:
+	case <-ctx.Done():
 	}
 }
 
@@ -161,6 +175,10 @@ func (c *conn) request(ctx context.Context, size int, produce bool) error {
 		f.held = keep
 	}
 	p.held = f.held
+	if c.queue == nil {
+		c.queue = make(chan pending, maxPipelined)
+		c.writing.Go(func() { c.write(ctx) })
+	}
 	c.inFlight.Add(1)
 	c.queue <- p // the writer takes everything, also after the connection has failed
 	return nil

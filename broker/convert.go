@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"time"
@@ -25,7 +26,8 @@ func needsConversion(h *batch.Header, c *topicconfig.Config) bool {
 	return c.Timestamps.Before != math.MaxInt64 || checkFuture(h.MaxTimestamp, c, time.Now()) != nil
 }
 
-// convert checks the timestamps of a batch and recompresses it, as its topic asks for.
+// convert checks the timestamps of a batch and recompresses it, as its topic asks for. What grows more than usual waits for its
+// lane, so that little input does not make much work.
 func (b *Broker) convert(ctx context.Context, raw []byte, h batch.Header, c *topicconfig.Config) ([]byte, batch.Header, error) {
 	now := time.Now()
 	if !c.LogAppendTime {
@@ -34,24 +36,19 @@ func (b *Broker) convert(ctx context.Context, raw []byte, h batch.Header, c *top
 		}
 	}
 	target := c.Compression.Target(c.MaxMessageBytes)
+	most := min(target.MaxPlain, max(freePlain, len(raw)*maxExpansion))
+	target.MaxPlain = min(most, max(usualPlain, len(raw)*usualExpansion))
 	recompress := c.Compression.Asked && target.Codec != h.Compression()
-	if !recompress {
-		target.Codec = batch.None
-	}
-	weight := min(batch.WorkingMemory(raw, target), recompressBytes)
-	if err := b.recompressing.Acquire(ctx, weight); err != nil {
-		return nil, h, fmt.Errorf("waiting for memory to decompress a batch in: %w", err)
-	}
-	defer b.recompressing.Release(weight)
-	var times batch.Times
-	var err error
-	if recompress {
-		raw, times, err = batch.Recompress(raw, target)
-	} else {
-		times, err = batch.Scan(raw, target.MaxPlain)
+	converted, times, err := b.decompress(ctx, raw, target, recompress)
+	if errors.Is(err, batch.ErrPlainTooLarge) && target.MaxPlain < most {
+		target.MaxPlain = most
+		err = b.unusual.do(ctx, func() (err error) {
+			converted, times, err = b.decompress(ctx, raw, target, recompress)
+			return err
+		})
 	}
 	if err != nil {
-		return nil, h, err
+		return nil, h, fmt.Errorf("batch of %d bytes: %w", len(raw), err)
 	}
 	if !c.LogAppendTime {
 		if err := checkTimes(times, c, now); err != nil {
@@ -59,9 +56,31 @@ func (b *Broker) convert(ctx context.Context, raw []byte, h batch.Header, c *top
 		}
 	}
 	if recompress {
-		h, err = batch.ParseHeader(raw)
+		h, err = batch.ParseHeader(converted)
 	}
-	return raw, h, err
+	return converted, h, err
+}
+
+// decompress checks the records of a batch and, if recompress says so, puts them into the target's codec, when there is a
+// processor and memory for that.
+func (b *Broker) decompress(ctx context.Context, raw []byte, target batch.Target, recompress bool) ([]byte, batch.Times, error) {
+	if err := b.converting.Acquire(ctx, 1); err != nil {
+		return nil, batch.Times{}, fmt.Errorf("waiting for a processor to decompress: %w", err)
+	}
+	defer b.converting.Release(1)
+	if !recompress {
+		target.Codec = batch.None
+	}
+	weight := min(batch.WorkingMemory(raw, target), recompressBytes)
+	if err := b.recompressing.Acquire(ctx, weight); err != nil {
+		return nil, batch.Times{}, fmt.Errorf("waiting for memory to decompress: %w", err)
+	}
+	defer b.recompressing.Release(weight)
+	if recompress {
+		return batch.Recompress(raw, target)
+	}
+	times, err := batch.Scan(raw, target.MaxPlain)
+	return raw, times, err
 }
 
 // checkTimes holds the records' timestamps against the topic's bounds.

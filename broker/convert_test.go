@@ -3,9 +3,9 @@ package broker
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"sync"
 	"testing"
@@ -14,6 +14,7 @@ import (
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/replication/controller"
 	"github.com/quirelog/quire/segment/batch"
+	"github.com/quirelog/quire/segment/fuzz"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -198,9 +199,9 @@ func TestConversionRefusals(t *testing.T) {
 		{"ahead, recompressed", map[string]string{"compression.type": "gzip"}, timedBatch(t, batch.None, 1, now+2*hour), 32},
 		{"invalid records", map[string]string{"compression.type": "lz4"}, bad, 87},
 		{"larger afterwards", map[string]string{"compression.type": "uncompressed"}, timedBatch(t, batch.Gzip, 2<<20, now), 10},
-		{"decompressed limit", map[string]string{"compression.type": "gzip", "max.decompressed.message.bytes": "1048576"},
-			timedBatch(t, batch.Zstd, 2<<20, now), 10},
 		{"within the limit", map[string]string{"compression.type": "gzip"}, timedBatch(t, batch.Zstd, 2<<20, now), 0},
+		{"decompressed limit", map[string]string{"compression.type": "gzip", "max.decompressed.message.bytes": "1048576"},
+			timedBatch(t, batch.Zstd, 2<<20, now), 10}, // the last: the connection is muted
 	} {
 		topic := fmt.Sprintf("t%d", i)
 		makeTopic(t, b, topic, 1)
@@ -215,43 +216,16 @@ func TestConversionRefusals(t *testing.T) {
 	}
 }
 
-// zstdBomb is a batch of one record of zeros of about size bytes, in blocks of 4 bytes that stand for 128 KiB each.
-func zstdBomb(t testing.TB, size int) []byte {
-	t.Helper()
-	const block = 128 << 10
-	blocks := size / block
-	header := func(kind, size int) []byte { return []byte{byte(size<<3 | kind<<1), byte(size >> 5), byte(size >> 13)} }
-	value := binary.AppendVarint(nil, int64(blocks*block-1)) // the last zero is the count of headers
-	record := append(append(binary.AppendVarint(nil, int64(4+len(value)+blocks*block)), 0, 0, 0, 1), value...)
-	packed := append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 0x58}, header(0, len(record))...) // a window of 2 MiB
-	packed = append(packed, record...)
-	for range blocks {
-		packed = append(append(packed, header(1, block)...), 0)
-	}
-	packed = append(packed, header(0, 0)...)
-	packed[len(packed)-3] |= 1 // the last block
-	raw := append(testBatch(t, 1)[:batch.HeaderSize], packed...)
-	raw[22] = byte(batch.Zstd)
-	binary.BigEndian.PutUint32(raw[8:], uint32(len(raw)-batch.LogOverhead))
-	raw = fixCRC(raw)
-	if _, err := batch.Scan(raw, size); err == nil || !errors.Is(err, batch.ErrTooLarge) {
-		t.Fatalf("the bomb: %v", err)
-	}
-	if _, err := batch.Scan(raw, size+100); err != nil {
-		t.Fatalf("the bomb is none: %v", err)
-	}
-	return raw
-}
-
 // TestBombsAtOnce: many batches that grow to 30,000 times their size are refused, and the memory for them stays bounded.
 func TestBombsAtOnce(t *testing.T) {
 	b := newBroker(testConfig(t.TempDir()), Options{})
+	b.unusual = newLane(0)
 	c, err := topicconfig.Default().With(map[string]string{"message.timestamp.before.max.ms": "1000", "max.decompressed.message.bytes": "33554432"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	const plain, senders = 40 << 20, 8
-	bomb := zstdBomb(t, plain)
+	bomb := fuzz.Bomb(plain)
 	if ratio := plain / len(bomb); ratio < 30_000 {
 		t.Fatalf("the bomb grows %d times only", ratio)
 	}
@@ -277,6 +251,30 @@ func TestBombsAtOnce(t *testing.T) {
 	c.Compression.Asked, c.Compression.Codec = true, batch.LZ4
 	if _, _, err := b.convert(testContext(t), bomb, h, &c); !errors.Is(err, batch.ErrTooLarge) {
 		t.Errorf("recompressed: got %v", err)
+	}
+}
+
+// A bomb that stays within the limits is taken; what is beyond them is refused, and its connection not read for a while. Others go on.
+func TestBombersAreMuted(t *testing.T) {
+	b := startBroker(t, testConfig(t.TempDir()))
+	makeTopic(t, b, "t", 1)
+	configure(t, b, "t", map[string]string{"compression.type": "lz4"})
+	c := newTestClient(t, b)
+	if got := c.produce(produceRequest(12, "t", 0, fuzz.Bomb(2<<20))); got.ErrorCode != 0 {
+		t.Errorf("within the limits: code %d", got.ErrorCode)
+	}
+	resp := c.do(produceRequest(12, "t", 0, fuzz.Bomb(freePlain+1<<20))).(*kmsg.ProduceResponse)
+	if code := resp.Topics[0].Partitions[0].ErrorCode; code != 10 || resp.ThrottleMillis != int32(muteTime/time.Millisecond) {
+		t.Errorf("code %d, throttled for %d ms", code, resp.ThrottleMillis)
+	}
+	c.send(produceRequest(12, "t", 0, testBatch(t, 1)))
+	newTestClient(t, b).mustProduce("t", 0, testBatch(t, 1))
+	_ = c.nc.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := c.nc.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("read %d bytes, %v; want no answer yet", n, err)
+	}
+	if got := len(stored(t, b, "t")); got == 0 {
+		t.Error("nothing is stored")
 	}
 }
 

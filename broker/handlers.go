@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -18,6 +19,10 @@ type handlerState struct {
 	// recompressing is the memory for decoding batches of producers, recompressBytes in all. Nothing else is waited for while
 	// some of it is held.
 	recompressing *semaphore.Weighted
+	// converting has a place for each batch that may be decompressed at one time: see conversionShare. It is waited for before
+	// recompressing, never the other way round.
+	converting *semaphore.Weighted
+	unusual    lane // of batches that grow much; waited for before converting
 	// maxPartitions is the most partition replicas that a broker takes.
 	maxPartitions int
 }
@@ -31,6 +36,8 @@ func newHandlerState(cfg config.Config) handlerState {
 		sessions:      newFetchSessions(cfg.FetchSessions, time.Now),
 		views:         views{cfg: cfg},
 		recompressing: semaphore.NewWeighted(recompressBytes),
+		converting:    semaphore.NewWeighted(int64(max(1, runtime.GOMAXPROCS(0)/conversionShare))),
+		unusual:       newLane(unusualRest),
 		maxPartitions: partitionCap,
 	}
 }

@@ -42,9 +42,26 @@ const (
 	crowdedFrameTime = 10 * time.Second
 	arrivalStep      = time.Second
 
+	// A batch that has to be decompressed may have freePlain bytes then, and beyond that maxExpansion times its own; see also
+	// max.decompressed.message.bytes. Batches of zeros aside, records do not come near it. A connection that sent one with more is
+	// not read for muteTime.
+	freePlain    = 8 << 20
+	maxExpansion = 1000
+	muteTime     = 5 * time.Second
+
+	// One that has more than usualPlain and more than usualExpansion times its own is unusual: such batches are converted one
+	// after the other, and each is followed by a rest of unusualRest times what it took. So they get an eighth of one processor.
+	usualPlain     = 1 << 20
+	usualExpansion = 100
+	unusualRest    = 7
+
+	// conversionShare is the part of the processors that may be decompressing and compressing batches at one time, as a
+	// divisor; one at least. Little input makes much of that work, and the others' requests need the rest.
+	conversionShare = 2
+
 	// recompressBytes is the memory that batches take together while the broker decompresses or compresses them; more wait. One
 	// that needs more than that is alone.
-	recompressBytes = 128 << 20
+	recompressBytes = 64 << 20
 
 	// maxFetchWait is the longest that a Fetch waits for records, whatever the client asks for: what its connection has
 	// queued behind it holds memory.

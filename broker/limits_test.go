@@ -16,8 +16,10 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 	have := map[string]any{
 		"minFrameBytes": minFrameBytes, "maxControlBytes": maxControlBytes, "maxElements": maxElements, "maxPipelined": maxPipelined,
 		"readBufferBytes": readBufferBytes, "provenBytes": provenBytes, "eagerFrameBytes": eagerFrameBytes, "decodeFactor": decodeFactor,
-		"recompressBytes": recompressBytes,
-		"heldFactor":      heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
+		"recompressBytes": recompressBytes, "freePlain": freePlain, "maxExpansion": maxExpansion, "conversionShare": conversionShare,
+		"usualPlain": usualPlain, "usualExpansion": usualExpansion, "unusualRest": unusualRest,
+		"muteTime":   int(muteTime / time.Second),
+		"heldFactor": heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
 		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),
 		"maxFetchWait": int(maxFetchWait / time.Second), "maxFetchChunks": maxFetchChunks, "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,

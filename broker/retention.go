@@ -18,6 +18,7 @@ func (b *Broker) startRetention() {
 			case <-ctx.Done():
 				return
 			case <-tick.C:
+				b.limitMemory()
 				b.partitions.Retain(ctx)
 			}
 		}

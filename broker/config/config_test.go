@@ -37,7 +37,7 @@ func TestLoad(t *testing.T) {
 		{name: "nothing set", want: Config{
 			NodeID: 1, DataDir: "./quire-data", KafkaAddr: "127.0.0.1:9092", RPCAddr: "127.0.0.1:9643", HTTPAddr: "127.0.0.1:9644",
 			Durability: flush.Fsync, FlushInterval: time.Second, RetentionCheck: 5 * time.Second, AutoCreateTopics: true, NumPartitions: 4, ReplicationFactor: 1,
-			MaxRequestBytes: 104857600, MaxInFlightBytes: 256 << 20, MaxConnections: 10000,
+			MaxRequestBytes: 104857600, MaxInFlightBytes: 160 << 20, MaxConnections: 10000,
 			MaxConnectionsPerIP: math.MaxInt32, ConnectionsOfIP: map[netip.Addr]int{}, ConnectionRate: math.MaxInt32, IdleTimeout: 600 * time.Second,
 			FetchMaxBytes: 57671680, FetchSessions: 1000,
 		}},

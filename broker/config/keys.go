@@ -53,7 +53,7 @@ var brokerRows = []row{
 		}),
 	bytes("socket.request.max.bytes", "100MiB", "Largest Produce request.",
 		func(c *Config, v string) error { return setBytes(&c.MaxRequestBytes, v, 1<<10, math.MaxInt32) }),
-	bytes("queued.max.request.bytes", "256MiB", "Memory that requests hold over all connections; more have to wait.",
+	bytes("queued.max.request.bytes", "160MiB", "Memory that requests hold over all connections; more have to wait.",
 		func(c *Config, v string) error { return setBytes(&c.MaxInFlightBytes, v, 1<<20, math.MaxInt64) }),
 	plain("max.connections", "10000", "Kafka connections at one time; more are closed at once.",
 		func(c *Config, v string) error { return setInt(&c.MaxConnections, v, 1, 1_000_000) }),

@@ -105,7 +105,7 @@ func (c *cli) serve(ctx context.Context, cfg config.Config, r running) (err erro
 	defer stop()
 	defer func() { err = errors.Join(err, r.leave()) }()
 	log := c.logger()
-	b, err := broker.Start(ctx, cfg, broker.Options{Logger: log, Version: release, OnFatal: c.fatal})
+	b, err := broker.Start(ctx, cfg, broker.Options{Logger: log, Version: release, OnFatal: c.fatal, LimitMemory: true})
 	if err != nil {
 		return startError(err, cfg, r)
 	}

@@ -2,7 +2,10 @@
 // send them; nothing here keeps or copies a batch unless a docstring says so.
 package batch
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // Offset is the position of a record in a partition: 0 for the first one.
 type Offset int64
@@ -45,5 +48,8 @@ var (
 	ErrCorrupt           = errors.New("corrupt record batch")           // magic unknown; length or CRC do not fit
 	ErrUnsupportedFormat = errors.New("unsupported message format")     // magic 0 or 1
 	ErrInvalidRecord     = errors.New("invalid record batch")           // arrived as it was sent, but breaks the format's rules
-	ErrTooLarge          = errors.New("record batch is over the limit") // of decompressed bytes
+	ErrTooLarge          = errors.New("record batch is over the limit") // of its size, or ErrPlainTooLarge
 )
+
+// ErrPlainTooLarge is the ErrTooLarge of a batch whose records are over the limit when they are decompressed.
+var ErrPlainTooLarge = fmt.Errorf("%w of decompressed records", ErrTooLarge)

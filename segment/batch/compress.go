@@ -48,7 +48,7 @@ func decompress(dst []byte, c Compression, src []byte, limit int) ([]byte, error
 }
 
 func tooLarge(limit int) error {
-	return fmt.Errorf("%w: more than %d bytes decompressed", ErrTooLarge, limit)
+	return fmt.Errorf("%w: more than %d bytes", ErrPlainTooLarge, limit)
 }
 
 // readAll reads r to its end and stops as soon as there is more than limit, so that a small batch cannot fill the memory.

@@ -21,7 +21,7 @@ type Target struct {
 	Level int
 	// MaxBytes is the most that the new batch may have (ErrTooLarge). 0: 2 GiB.
 	MaxBytes int
-	// MaxPlain bounds what decompression may produce (ErrTooLarge). 0: 128 MiB.
+	// MaxPlain bounds what decompression may produce (ErrPlainTooLarge). 0: 128 MiB.
 	MaxPlain int
 }
 
@@ -32,7 +32,7 @@ const DefaultLZ4Level = 9
 // but for codec, length, largest timestamp (as it is among the records) and CRC. b does not change. The records pass through as a
 // stream and are checked as Scan does; memory is bounded by the new batch and WorkingMemory.
 //
-// Errors: ErrTooLarge, ErrInvalidRecord.
+// Errors: ErrTooLarge, ErrPlainTooLarge, ErrInvalidRecord.
 func Recompress(b []byte, t Target) ([]byte, Times, error) {
 	h, err := ParseHeader(b)
 	if err != nil {

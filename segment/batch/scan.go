@@ -23,7 +23,7 @@ func (s *Times) add(ts int64) {
 }
 
 // Scan decodes every record of b, which Validate has passed, without keeping any, and returns their times. maxPlain bounds
-// what decompression may produce (ErrTooLarge). ErrInvalidRecord when the records part does not hold exactly the records that
+// what decompression may produce (ErrPlainTooLarge). ErrInvalidRecord when the records part does not hold exactly the records that
 // the header counts, with offset deltas 0, 1, 2 and so on. Its memory is bounded by WorkingMemory.
 func Scan(b []byte, maxPlain int) (Times, error) {
 	h, err := ParseHeader(b)
