@@ -38,7 +38,7 @@ type Table struct {
 // the topic has.
 type topic struct {
 	name       string
-	id         [16]byte // of all partitions but those whose rest says otherwise
+	id         [16]byte // of all partitions but those whose rest says otherwise: the newest one that is known
 	partitions []partition
 	rest       map[int32]rest // of partitions that have any
 }
@@ -88,6 +88,9 @@ func (t *topic) search(p int32) (int, bool) {
 // put reports whether the partition is a new one.
 func (t *topic) put(e *journal.OffsetCommit) bool {
 	v := e.Value
+	if v.TopicID != t.id && v.TopicID != [16]byte{} {
+		t.adopt(v.TopicID)
+	}
 	p := partition{offset: v.Offset, commitTime: v.CommitTimestamp, partition: e.Partition, leaderEpoch: v.LeaderEpoch}
 	at, found := t.search(e.Partition)
 	if found {
@@ -99,15 +102,41 @@ func (t *topic) put(e *journal.OffsetCommit) bool {
 	if r.expireTime <= 0 { // nobody means 1970: the field was left at its zero value
 		r.expireTime = -1
 	}
-	if r == (rest{expireTime: -1, id: t.id}) {
-		delete(t.rest, e.Partition)
-		return !found
-	}
-	if t.rest == nil {
-		t.rest = make(map[int32]rest)
-	}
-	t.rest[e.Partition] = r
+	t.setRest(e.Partition, r)
 	return !found
+}
+
+// setRest remembers r unless there is nothing to remember.
+func (t *topic) setRest(p int32, r rest) {
+	if r != (rest{expireTime: -1, id: t.id}) {
+		if t.rest == nil {
+			t.rest = make(map[int32]rest)
+		}
+		t.rest[p] = r
+		return
+	}
+	t.forget(p)
+}
+
+// forget lets go of what p has in rest.
+func (t *topic) forget(p int32) {
+	if delete(t.rest, p); len(t.rest) == 0 {
+		t.rest = nil
+	}
+}
+
+// adopt makes id the one of the topic. What was committed under another id, or under none by older clients, remembers that.
+func (t *topic) adopt(id [16]byte) {
+	old := t.id
+	t.id = id
+	for i := range t.partitions {
+		p := t.partitions[i].partition
+		r, ok := t.rest[p]
+		if !ok {
+			r = rest{expireTime: -1, id: old}
+		}
+		t.setRest(p, r)
+	}
 }
 
 // remove reports whether there was something to remove.
@@ -115,7 +144,7 @@ func (t *topic) remove(p int32) bool {
 	at, found := t.search(p)
 	if found {
 		t.partitions = slices.Delete(t.partitions, at, at+1)
-		delete(t.rest, p)
+		t.forget(p)
 	}
 	return found
 }

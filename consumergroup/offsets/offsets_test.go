@@ -87,6 +87,22 @@ func checkAll(t *testing.T, table *Table, model map[Partition]Committed) {
 	}
 }
 
+// When clients begin to commit by topic id, or a topic was made again, the table is as small as before once all have committed.
+func TestNewIDsTakeNoMemory(t *testing.T) {
+	var table Table
+	for _, id := range [][16]byte{{}, {1}, {2}} {
+		for p := range int32(100) {
+			table.Apply(commit("a", p, Committed{ExpireTime: -1, TopicID: id}))
+			if c, _ := table.Get("a", 99-p); p < 49 && c.TopicID == id && id != [16]byte{} {
+				t.Fatalf("partition %d has the id %x before it was committed", 99-p, id)
+			}
+		}
+		if c, _ := table.Get("a", 0); c.TopicID != id || table.topics[0].rest != nil {
+			t.Errorf("id %x, and %d partitions take more", c.TopicID, len(table.topics[0].rest))
+		}
+	}
+}
+
 func TestIterationsEnd(t *testing.T) {
 	var table Table
 	for p := range int32(3) {
