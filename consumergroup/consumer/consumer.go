@@ -22,8 +22,16 @@ type Config struct {
 	MaxSize   int       // group.consumer.max.size; 0: unbounded
 	Migration Migration // group.consumer.migration.policy
 	Classic   *classic.Config
+	MaxRecord int // bytes that a member may describe itself with, since that is one record of the journal; 0: 1 MiB
 	// Group is a group's own timing where it has one (dynamic configuration of a GROUP resource). nil: none has.
 	Group func(id string) (Timing, bool)
+}
+
+func (c *Config) maxRecord() int {
+	if c.MaxRecord > 0 {
+		return c.MaxRecord
+	}
+	return 1 << 20
 }
 
 // Timing is what a group's dynamic configuration may say.
@@ -127,6 +135,9 @@ func (g *Group) write(s *step.Step, e journal.Entry) {
 	s.Write(e)
 	g.Apply(e)
 }
+
+// full says whether there is no room for one more member.
+func (g *Group) full() bool { return g.cfg.MaxSize > 0 && len(g.members) >= g.cfg.MaxSize }
 
 // Empty says that there are no members.
 func (g *Group) Empty() bool { return len(g.members) == 0 }

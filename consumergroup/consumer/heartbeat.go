@@ -31,7 +31,7 @@ func (g *Group) heartbeat(s *step.Step, c *step.Call, t Topics) (*kmsg.ConsumerG
 	if r.MemberEpoch < 0 {
 		return g.leave(s, r, t)
 	}
-	if _, known := g.members[r.MemberID]; !known && g.cfg.MaxSize > 0 && len(g.members) >= g.cfg.MaxSize {
+	if _, known := g.members[r.MemberID]; !known && g.full() {
 		return nil, fmt.Errorf("group of %d members: %w", len(g.members), kerr.GroupMaxSizeReached)
 	}
 	before, err := g.find(r)
@@ -44,7 +44,14 @@ func (g *Group) heartbeat(s *step.Step, c *step.Call, t Topics) (*kmsg.ConsumerG
 			return nil, err
 		}
 	}
-	m, changed := g.describeAs(s, before, desc, r)
+	if sizeOf(desc) > g.cfg.maxRecord() {
+		return nil, fmt.Errorf("member %s describes itself in more than %d bytes: %w", r.MemberID, g.cfg.maxRecord(), kerr.UnknownServerError)
+	}
+	id := r.MemberID
+	if id == "" {
+		id = newMemberID()
+	}
+	m, changed := g.describeAs(s, before, desc, id)
 	g.subscribe(s, changed, t)
 	g.retarget(s, t)
 	had := m.assigned
@@ -142,11 +149,8 @@ func sameDescription(a, b *journal.MemberValue) bool {
 }
 
 // describeAs writes what is new about a member: before is nil for a new one, or another one that it replaces.
-func (g *Group) describeAs(s *step.Step, before *member, desc *journal.MemberValue, r *kmsg.ConsumerGroupHeartbeatRequest) (*member, change) {
-	id, was := r.MemberID, newcomer()
-	if id == "" {
-		id = newMemberID()
-	}
+func (g *Group) describeAs(s *step.Step, before *member, desc *journal.MemberValue, id string) (*member, change) {
+	was := newcomer()
 	if before != nil {
 		was = before.desc
 		if before.id != id {

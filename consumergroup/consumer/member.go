@@ -78,6 +78,25 @@ func regexOf(d *journal.MemberValue) string {
 	return *d.Regex
 }
 
+// sizeOf is about the bytes that a description takes in the journal.
+func sizeOf(d *journal.MemberValue) int {
+	n := 64 + len(d.ClientID) + len(d.ClientHost)
+	for _, s := range []*string{d.InstanceID, d.RackID, d.Regex, d.Assignor} {
+		if s != nil {
+			n += len(*s)
+		}
+	}
+	for _, t := range d.Topics {
+		n += len(t) + 3
+	}
+	if d.Classic != nil {
+		for _, p := range d.Classic.Protocols {
+			n += len(p.Name) + len(p.Metadata) + 6
+		}
+	}
+	return n
+}
+
 func (m *member) rebalanceTimeout() time.Duration {
 	return time.Duration(m.desc.RebalanceTimeoutMs) * time.Millisecond
 }

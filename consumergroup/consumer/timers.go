@@ -77,6 +77,3 @@ func (g *Group) fence(s *step.Step, t Topics, members ...*member) {
 		g.emptySince, g.next = s.Now, time.Time{}
 	}
 }
-
-// Fail answers all calls that wait with err: none does, members ask again in their own time.
-func (g *Group) Fail(*step.Step, error) {}
