@@ -96,6 +96,9 @@ type partition struct {
 
 func (p *partition) done() bool { return p.to >= 0 && p.next >= p.to }
 
+// behind says whether p waits for what was there when the replay began.
+func (p *partition) behind() bool { return !p.done() && p.next < p.end && !p.queue.paused }
+
 // order decides which of the records fetched comes next.
 type order interface {
 	// add takes a partition whose queue or offsets have changed.
@@ -198,11 +201,7 @@ func (r *replay) assign() {
 
 // poll waits for records and hands them to the order.
 func (r *replay) poll(ctx context.Context) error {
-	pollCtx, cancel := ctx, context.CancelFunc(func() {})
-	looks := r.options.Follow && len(r.options.Partitions) == 0
-	if looks {
-		pollCtx, cancel = context.WithDeadline(ctx, r.looked.Add(r.c.newPartitionsEvery))
-	}
+	pollCtx, cancel := r.pollContext(ctx)
 	fetches := r.kgo.PollFetches(pollCtx)
 	late := pollCtx.Err() != nil
 	cancel()
@@ -228,10 +227,49 @@ func (r *replay) poll(ctx context.Context) error {
 	if len(done) > 0 {
 		r.kgo.RemoveConsumePartitions(map[string][]int32{r.topic: done})
 	}
-	if looks && late {
+	if late {
+		r.skipEmpty(ctx)
+	}
+	if r.looks() && !time.Now().Before(r.nextLook()) {
 		r.addNewPartitions(ctx)
 	}
 	return nil
+}
+
+// pollContext ends a poll when something else is to be looked for.
+func (r *replay) pollContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	switch {
+	case r.behind():
+		return context.WithTimeout(ctx, fetchWait)
+	case r.looks():
+		return context.WithDeadline(ctx, r.nextLook())
+	}
+	return ctx, func() {}
+}
+
+// looks says whether partitions that are added are looked for.
+func (r *replay) looks() bool { return r.options.Follow && len(r.options.Partitions) == 0 }
+
+func (r *replay) nextLook() time.Time { return r.looked.Add(r.c.newPartitionsEvery) }
+
+// behind says whether records are still to come that were there when the replay began.
+func (r *replay) behind() bool {
+	for _, p := range r.partitions {
+		if p.behind() {
+			return true
+		}
+	}
+	return false
+}
+
+// skipEmpty is called when nothing has come for a while: what is left may be batches without records.
+func (r *replay) skipEmpty(ctx context.Context) {
+	for _, p := range r.partitions {
+		if p.behind() {
+			p.next = SkipEmpty(ctx, r.kgo, r.topic, p.number, p.next)
+			r.order.add(p)
+		}
+	}
 }
 
 // take queues what of the records is replayed.

@@ -37,9 +37,11 @@ type abilities struct {
 	wideBatch   bool // one batch with timestamps far apart
 	longLived   bool // one producer sends more than once
 	readsNull   bool // tells null from empty when it reads
+	readsEmpty  bool // reads over batches without records
 }
 
-var everything = abilities{binary: true, idempotent: true, transaction: true, zeroTime: true, wideBatch: true, longLived: true, readsNull: true}
+var everything = abilities{binary: true, idempotent: true, transaction: true, zeroTime: true, wideBatch: true, longLived: true, readsNull: true,
+	readsEmpty: true}
 
 // order says what a producer is to do. The zero value of acks is all.
 type order struct {

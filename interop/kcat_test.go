@@ -17,7 +17,7 @@ import (
 type kcat struct{}
 
 func (kcat) name() string   { return "kcat" }
-func (kcat) can() abilities { return abilities{idempotent: true, readsNull: true} }
+func (kcat) can() abilities { return abilities{idempotent: true, readsNull: true, readsEmpty: true} }
 
 func (kcat) open(t *testing.T, broker string, o order) producer {
 	return once(func(rs []record) ([]stored, error) { return nil, kcatProduce(t, broker, o, rs) })

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/quirelog/quire/client"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,6 +17,9 @@ import (
 
 // newPartitionsEvery is how often a reading that follows whole topics looks for partitions that were added.
 const newPartitionsEvery = 10 * time.Second
+
+// emptyAfter is how long nothing comes of a range before it is looked for batches without records.
+const emptyAfter = time.Second
 
 // span is what is to be read of one partition, and how far that has got.
 type span struct {
@@ -56,9 +60,7 @@ func (r *reading) run(ctx context.Context) error {
 	looked := time.Now()
 	for !r.finished() {
 		r.announce()
-		pollCtx, cancel := context.WithTimeout(ctx, newPartitionsEvery)
-		fetches := r.cl.PollFetches(pollCtx)
-		cancel()
+		fetches := r.poll(ctx)
 		if ctx.Err() != nil {
 			return errors.Join(errInterrupted, out.Flush())
 		}
@@ -78,6 +80,29 @@ func (r *reading) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// poll waits for records, up to when something else is to be looked for. When nothing comes, what is left of a range may be
+// batches without records.
+func (r *reading) poll(ctx context.Context) kgo.Fetches {
+	wait := newPartitionsEvery
+	if !r.follows() {
+		wait = emptyAfter
+	}
+	pollCtx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	fetches := r.cl.PollFetches(pollCtx)
+	if r.follows() || pollCtx.Err() == nil {
+		return fetches
+	}
+	for t, ps := range r.spans {
+		for n, s := range ps {
+			if !s.done() && ctx.Err() == nil {
+				s.next = client.SkipEmpty(ctx, r.cl, t, n, s.next)
+			}
+		}
+	}
+	return fetches
 }
 
 // plan finds out which offsets are to be read of each partition.
