@@ -7,8 +7,9 @@ type search struct {
 	*group
 	parent []int32 // of members that were reached: who reached them; nobody for those that the search began at
 	// What was reached, and stays so where nothing could be improved: what can be reached from there is level with it.
-	members, classes, topics []bool
-	queue                    []int32
+	reached, entered, joined []bool  // members, topics and classes
+	queue, entries, joins    []int32 // those of this search, in order
+	best                     int32   // the member with the smallest count in queue, the first one
 	excess                   []int32 // scratch, by topic; zero between two moves
 }
 
@@ -16,8 +17,8 @@ type search struct {
 // Each round takes the largest count among members not yet settled, and either lowers it at one of them, or settles them together with all
 // that they reach: nothing leads out of that set, and nobody outside gains by a way into it.
 func (g *group) balance() {
-	s := &search{group: g, parent: make([]int32, len(g.members)), members: make([]bool, len(g.members)),
-		classes: make([]bool, len(g.classes)), topics: make([]bool, len(g.topics)), excess: make([]int32, len(g.topics))}
+	s := &search{group: g, parent: make([]int32, len(g.members)), reached: make([]bool, len(g.members)),
+		joined: make([]bool, len(g.classes)), entered: make([]bool, len(g.topics)), excess: make([]int32, len(g.topics))}
 	settled := make([]bool, len(g.members))
 	for {
 		most, fewest := s.extremes(settled)
@@ -54,45 +55,49 @@ func (s *search) extremes(settled []bool) (most, fewest int) {
 	return most, fewest
 }
 
-// reach searches from all members with the largest count and returns the one it found with the smallest, among those the nearest.
+// reach searches from all members with the largest count and returns the one it found with the smallest, among those the nearest. One
+// with the smallest of all ends the search: there is nothing better.
 func (s *search) reach(settled []bool, most, fewest int) int32 {
-	s.queue = s.queue[:0]
+	s.queue, s.entries, s.joins = s.queue[:0], s.entries[:0], s.joins[:0]
 	for m := range s.owned {
 		if !settled[m] && s.owned[m].n == most {
-			s.members[m], s.parent[m] = true, nobody
+			s.reached[m], s.parent[m] = true, nobody
 			s.queue = append(s.queue, int32(m))
 		}
 	}
-	best := s.queue[0]
-	for next := 0; next < len(s.queue) && s.owned[best].n > fewest; next++ {
-		from, begin := s.queue[next], len(s.queue)
+	s.best = s.queue[0]
+	for next := 0; next < len(s.queue); next++ {
+		from := s.queue[next]
 		for t := range s.owned[from].topics {
-			s.enter(from, t)
-		}
-		for _, m := range s.queue[begin:] {
-			if s.owned[m].n < s.owned[best].n {
-				best = m
+			if s.enter(from, t); s.owned[s.best].n == fewest {
+				return s.best
 			}
 		}
 	}
-	return best
+	return s.best
 }
 
 // enter reaches the readers of a topic.
 func (s *search) enter(from, t int32) {
-	if s.topics[t] {
+	if s.entered[t] {
 		return
 	}
-	s.topics[t] = true
-	for _, c := range s.group.topics[t].classes {
-		if s.classes[c] {
+	s.entered[t] = true
+	s.entries = append(s.entries, t)
+	for _, c := range s.topics[t].classes {
+		if s.joined[c] {
 			continue
 		}
-		s.classes[c] = true
-		for _, m := range s.group.classes[c].members {
-			if !s.members[m] {
-				s.members[m], s.parent[m] = true, from
-				s.queue = append(s.queue, m)
+		s.joined[c] = true
+		s.joins = append(s.joins, c)
+		for _, m := range s.classes[c].members {
+			if s.reached[m] {
+				continue
+			}
+			s.reached[m], s.parent[m] = true, from
+			s.queue = append(s.queue, m)
+			if s.owned[m].n < s.owned[s.best].n {
+				s.best = m
 			}
 		}
 	}
@@ -101,22 +106,24 @@ func (s *search) enter(from, t int32) {
 // forget undoes what the last search reached.
 func (s *search) forget() {
 	for _, m := range s.queue {
-		s.members[m] = false
-		s.classes[s.class[m]] = false
-		for t := range s.owned[m].topics {
-			s.topics[t] = false
-		}
+		s.reached[m] = false
+	}
+	for _, t := range s.entries {
+		s.entered[t] = false
+	}
+	for _, c := range s.joins {
+		s.joined[c] = false
 	}
 }
 
 // move moves the partition between two members that it hurts least to move: one that the taker had before, else one that the giver did not
 // have before, else the last one of the topic of which the giver has most more than the taker.
 func (s *search) move(from, to int32) {
-	giver, reads := &s.owned[from], s.group.classes[s.class[to]].reads
+	giver, reads := &s.owned[from], s.classes[s.class[to]].reads
 	best, had := nobody, false
 	for i, p := range giver.fresh {
 		if reads(p.topic) && (best == nobody || !had) {
-			best, had = i, s.group.topics[p.topic].before[p.partition] == to
+			best, had = i, s.topics[p.topic].before[p.partition] == to
 		}
 	}
 	giver.n--
