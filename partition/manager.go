@@ -244,19 +244,42 @@ func (m *Manager) Close(ctx context.Context) error {
 	for _, done := range under {
 		<-done
 	}
-	all := m.All()
-	errs := make([]error, len(all))
+	var failures closeFailures
 	var g errgroup.Group
 	g.SetLimit(closeAtOnce)
-	for i, p := range all {
+	for _, p := range m.All() {
 		g.Go(func() error {
 			m.forget(p)
 			if err := p.close(ctx); err != nil {
-				errs[i] = fmt.Errorf("close %s-%d: %w", p.topic, p.id.Partition, err)
+				failures.add(fmt.Errorf("close %s-%d: %w", p.topic, p.id.Partition, err))
 			}
 			return nil
 		})
 	}
-	_ = g.Wait() // errs has them all, the group only the first
-	return errors.Join(errs...)
+	_ = g.Wait() // failures has them all, the group only the first
+	return failures.join()
+}
+
+// closeFailures collects errors, of which there may be thousands with one cause: the first few and how many there are.
+type closeFailures struct {
+	mu    sync.Mutex
+	first []error
+	more  int
+}
+
+func (f *closeFailures) add(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.first) < 3 {
+		f.first = append(f.first, err)
+		return
+	}
+	f.more++
+}
+
+func (f *closeFailures) join() error {
+	if f.more > 0 {
+		return fmt.Errorf("%w\nand %d more partitions", errors.Join(f.first...), f.more)
+	}
+	return errors.Join(f.first...)
 }

@@ -95,7 +95,7 @@ func (id GroupID) String() string { return fmt.Sprintf("%x-%d", id.Topic, id.Par
 // String names the group for logs.
 func (g *Group) String() string { return g.options.ID.String() }
 
-// Close writes a checkpoint, stops Raft and closes the log cleanly. Proposals under way fail. When ctx ends first, closing
+// Close writes a checkpoint if records came since the last, stops Raft and closes the log cleanly. Proposals under way fail. When ctx ends first, closing
 // goes on, and a second call waits for it.
 func (g *Group) Close(ctx context.Context) error {
 	g.lifeMu.Lock()
@@ -127,7 +127,7 @@ func (g *Group) shutdown() error {
 	g.checkpointing.Lock()
 	defer g.checkpointing.Unlock()
 	g.stopped = true
-	err = errors.Join(err, g.writeCheckpoint(), g.log.Close())
+	err = errors.Join(err, g.finalCheckpoint(), g.log.Close())
 	if err != nil {
 		return fmt.Errorf("close group %s: %w", g, err)
 	}

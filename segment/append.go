@@ -276,7 +276,7 @@ func (l *Log) create(s *segment) error {
 		return fmt.Errorf("segment %d: %w", s.base, err)
 	}
 	s.file = share(f)
-	if err := l.fs.SyncDir(l.dir); err != nil {
+	if err := l.syncDir(l.dir); err != nil {
 		return l.fail(fmt.Errorf("segment %d: sync directory: %w", s.base, err))
 	}
 	return nil
@@ -302,7 +302,7 @@ func (l *Log) undo(p *plan) error {
 		r := &p.runs[i]
 		switch {
 		case r.fresh && r.seg.file != nil:
-			if err := errors.Join(l.fs.Remove(r.seg.logPath(l.dir)), l.fs.SyncDir(l.dir)); err != nil {
+			if err := errors.Join(l.fs.Remove(r.seg.logPath(l.dir)), l.syncDir(l.dir)); err != nil {
 				return err
 			}
 		case !r.fresh && r.from < r.to:

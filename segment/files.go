@@ -27,6 +27,14 @@ func (l *Log) syncNow(f vfs.File) error {
 	return l.flusher.SyncNow(f)
 }
 
+// syncDir makes a directory's entries durable.
+func (l *Log) syncDir(dir string) error {
+	if l.flusher == nil {
+		return l.fs.SyncDir(dir)
+	}
+	return l.flusher.SyncDir(dir)
+}
+
 // forget takes f, which is about to be closed, from the flusher.
 func (l *Log) forget(f vfs.File) {
 	if l.flusher != nil {
@@ -71,7 +79,7 @@ func (l *Log) swapIn(temp, full string) error {
 	if err := l.fs.Rename(temp, full); err != nil {
 		return err
 	}
-	return l.fs.SyncDir(l.dir)
+	return l.syncDir(l.dir)
 }
 
 // readFile reads a whole file of the log's directory of at most limit bytes.

@@ -257,7 +257,7 @@ func (l *Log) unmark() error {
 	if err := l.fs.Remove(path.Join(l.dir, markerName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove clean-shutdown marker: %w", err)
 	}
-	if err := l.fs.SyncDir(l.dir); err != nil {
+	if err := l.syncDir(l.dir); err != nil {
 		return l.fail(fmt.Errorf("remove clean-shutdown marker: %w", err))
 	}
 	l.marked = false

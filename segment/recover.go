@@ -80,7 +80,7 @@ func (l *Log) makeDir() error {
 		return err
 	}
 	for _, dir := range parents {
-		if err := l.fs.SyncDir(dir); err != nil {
+		if err := l.syncDir(dir); err != nil {
 			return err
 		}
 	}
@@ -135,7 +135,7 @@ func (l *Log) format() error {
 	if err := l.replaceFile(sideName, b); err != nil {
 		return err
 	}
-	return l.fs.SyncDir(path.Dir(l.dir)) // an earlier start may have made the directory and ended before it was durable
+	return l.syncDir(path.Dir(l.dir)) // an earlier start may have made the directory and ended before it was durable
 }
 
 func (r *recovery) damage(format string, args ...any) {

@@ -221,7 +221,7 @@ func (r *recovery) removeOthers() error {
 	if !removed {
 		return nil
 	}
-	return l.fs.SyncDir(l.dir)
+	return l.syncDir(l.dir)
 }
 
 // settleScanned makes durable what was read from the page cache only, and seals the segments before the last.
@@ -262,7 +262,7 @@ func (r *recovery) settleNames() error {
 		}
 	}
 	if l.active().base > r.mark.base || r.mark.side == 0 {
-		return l.fs.SyncDir(l.dir)
+		return l.syncDir(l.dir)
 	}
 	return nil
 }

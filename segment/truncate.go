@@ -125,7 +125,7 @@ func (l *Log) removeSegments(segs []*segment) error {
 		}
 		_ = l.fs.Remove(s.indexPath(l.dir)) // may not exist; an orphan goes at the next Open
 	}
-	return l.fs.SyncDir(l.dir)
+	return l.syncDir(l.dir)
 }
 
 // sideUpTo copies the side records that stay: those of entries up to last and of segments up to the one based at base.

@@ -10,7 +10,7 @@ import (
 	"github.com/quirelog/quire/segment/vfs/crashfs"
 )
 
-// TestCrashAtEveryOperation: whatever a Sync has answered for is found after the power loss, in cycles of either kind and
+// TestCrashAtEveryOperation: whatever a Sync or SyncDir has answered for is found after the power loss, in cycles of either kind and
 // in single syncs.
 func TestCrashAtEveryOperation(t *testing.T) {
 	for _, o := range []Options{{Threads: 1, SyncFSAt: 2}, {Threads: 1, SyncFSAt: 1 << 30}, {}} {
@@ -34,13 +34,16 @@ func crashOnce(t *testing.T, o Options, n int) (crashed bool) {
 			t.Fatal(err)
 		}
 		files[i] = f
+		if err := fsys.MkdirAll(fmt.Sprintf("dir%d", i), 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := fsys.SyncDir("/"); err != nil {
 		t.Fatal(err)
 	}
 	fsys.CrashAt(fsys.Ops() + n)
 	fl := New(o)
-	var acked [writers]int64
+	var acked, named [writers]int64
 	var wg sync.WaitGroup
 	for i, f := range files {
 		wg.Go(func() {
@@ -52,6 +55,12 @@ func crashOnce(t *testing.T, o Options, n int) (crashed bool) {
 					return
 				}
 				acked[i]++
+				f, err := fsys.OpenFile(fmt.Sprintf("dir%d/%d", i, named[i]), os.O_RDWR|os.O_CREATE, 0o644)
+				if err != nil || fl.SyncDir(fmt.Sprintf("dir%d", i)) != nil {
+					return
+				}
+				_ = f.Close()
+				named[i]++
 			}
 		})
 	}
@@ -63,6 +72,11 @@ func crashOnce(t *testing.T, o Options, n int) (crashed bool) {
 			info, err := found.Stat(fmt.Sprint(i))
 			if err != nil || info.Size() < acked[i] {
 				t.Errorf("op %d, seed %d, file %d: %d acknowledged, %v, %v", n, seed, i, acked[i], info, err)
+			}
+			for k := range named[i] {
+				if _, err := found.Stat(fmt.Sprintf("dir%d/%d", i, k)); err != nil {
+					t.Errorf("op %d, seed %d: a name whose directory was synced: %v", n, seed, err)
+				}
 			}
 		}
 	}
