@@ -19,6 +19,7 @@ type harness struct {
 	g       *Group
 	now     time.Time
 	entries []*journal.GroupMetadata
+	answers func(r kmsg.Response) // looks at each answer when it is given; nil: none
 }
 
 func newHarness(t testing.TB) *harness {
@@ -61,6 +62,9 @@ func (h *harness) call(req kmsg.Request) *answer {
 			h.t.Fatalf("%T answered twice: %+v, then %+v", req, a.got, r)
 		}
 		a.got = r
+		if h.answers != nil {
+			h.answers(r)
+		}
 	}}
 	h.step(func(s *step.Step) { dispatch(h.g, s, c) })
 	return a

@@ -253,3 +253,46 @@ func TestFail(t *testing.T) {
 	}
 	r.want(errNone)
 }
+
+func TestTheFirstJoinWaitsForNobody(t *testing.T) {
+	h := newHarness(t)
+	h.call(joining{}.request()).want(kerr.MemberIDRequired)
+	h.join(joining{instance: "a"}).want(errNone) // though another has an id to come back with
+}
+
+func TestAnAnswerToASyncBeginsASession(t *testing.T) {
+	for name, leads := range map[string]bool{"assigned": true, "abandoned": false} {
+		t.Run(name, func(t *testing.T) {
+			h := newHarness(t)
+			leader, follower := states["CompletingRebalance"](h)
+			h.pass(5 * time.Second)
+			sync := h.sync(follower.ID)
+			h.beat(leader.ID)
+			h.pass(9 * time.Second)
+			if leads {
+				h.sync(leader.ID).want(errNone)
+			} else {
+				h.join(joining{offers: "range other"}).want(nil)
+				sync.want(kerr.RebalanceInProgress)
+			}
+			h.pass(9 * time.Second)
+			if _, there := h.g.Member(follower.ID); !there {
+				t.Fatal("it was dropped")
+			}
+		})
+	}
+}
+
+func TestASessionOfNoLength(t *testing.T) {
+	h := newHarness(t)
+	h.config.MinSession = 0
+	a := h.join(joining{version: 3})
+	b := h.join(joining{version: 3, session: 1})
+	b.want(nil)
+	h.join(joining{version: 3, id: a.joined().MemberID}).want(errNone)
+	h.sync(b.joined().MemberID)
+	h.pass(5 * time.Millisecond)
+	if h.g.Members() != 2 { // one lives, one waits
+		t.Fatalf("%d members in %s", h.g.Members(), h.g.State())
+	}
+}

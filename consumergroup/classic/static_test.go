@@ -2,6 +2,7 @@ package classic
 
 import (
 	"encoding/binary"
+	"strings"
 	"testing"
 	"time"
 
@@ -209,5 +210,62 @@ func TestWhatIsSubscribedTo(t *testing.T) {
 		if h.g.SubscribedTo("t1") {
 			t.Errorf("%s: an empty group reads nothing", name)
 		}
+	}
+}
+
+func TestStaticMemberOfAnotherType(t *testing.T) {
+	h := newHarness(t)
+	h.stable(joining{instance: "a", kind: "connect", offers: "v0=" + subscription("", "t1")})
+	h.join(joining{instance: "a", kind: "connect", offers: "v0=" + subscription("", "t2")}).want(errNone)
+	if h.g.State() != "Stable" || !h.g.EmptySince().IsZero() {
+		t.Fatalf("%s: what a worker says is its own business", h.g.State())
+	}
+}
+
+func TestStaticMemberThatMakesTheGroupTooLarge(t *testing.T) {
+	h := newHarness(t)
+	h.stable(joining{instance: "a", offers: "range=short"})
+	entries := len(h.entries)
+	h.config.MaxRecord = 1000
+	h.join(joining{instance: "a", offers: "range=" + strings.Repeat("x", 1500)}).want(errNone)
+	if h.g.State() != "CompletingRebalance" || len(h.entries) != entries {
+		t.Fatalf("%s, %d entries more", h.g.State(), len(h.entries)-entries)
+	}
+}
+
+func TestStaticMemberBeginsASessionWhenItStartsAgain(t *testing.T) {
+	h := newHarness(t)
+	h.stable(joining{instance: "a"})
+	h.pass(9 * time.Second)
+	h.join(joining{instance: "a"}).want(errNone)
+	h.pass(9 * time.Second)
+	if h.g.Members() != 1 {
+		t.Fatal("it was dropped")
+	}
+	h.pass(time.Second)
+	if h.g.Members() != 0 {
+		t.Fatal("it is still there")
+	}
+}
+
+func TestStaticMemberThatStartsAgainBeforeItsFirstGeneration(t *testing.T) {
+	h := newHarness(t)
+	id := h.stable(joining{session: 10 * time.Minute, rebalance: 10 * time.Minute})[0]
+	h.join(joining{instance: "a"}).want(nil)
+	again := h.join(joining{instance: "a"})
+	h.pass(time.Minute)
+	again.want(nil) // it waits, so it lives
+	h.join(joining{id: id, session: 10 * time.Minute}).want(errNone)
+	again.want(errNone)
+}
+
+func TestARebalanceWithoutTimeIsNotTriedForEver(t *testing.T) {
+	h := newHarness(t)
+	h.stable(joining{instance: "a", rebalance: 1}, joining{instance: "b", rebalance: 1})
+	leader := h.g.leader
+	h.step(h.g.Rebalance)
+	h.pass(9 * time.Second) // the harness counts the ticks
+	if h.g.State() != "PreparingRebalance" || h.g.leader != leader {
+		t.Fatal(h.g.State())
 	}
 }
