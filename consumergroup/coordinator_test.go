@@ -33,7 +33,7 @@ func TestPartitionFor(t *testing.T) {
 }
 
 func TestCommitAndFetch(t *testing.T) {
-	inBubble(t, options(4), func(r *rig) {
+	inBubble(t, options(4), func(t *testing.T, r *rig) {
 		for i, group := range []string{"a", "b", "c", "d", "e"} {
 			if code := commitCode(r.ask(commit(group, "orders", 3, int64(10+i)))); code != 0 {
 				t.Fatalf("commit of %s: code %d", group, code)
@@ -56,7 +56,7 @@ func TestCommitAndFetch(t *testing.T) {
 }
 
 func TestMembersOfAClassicGroup(t *testing.T) {
-	inBubble(t, options(2), func(r *rig) {
+	inBubble(t, options(2), func(t *testing.T, r *rig) {
 		id, generation := r.member("g")
 		if got := r.ask(heartbeat("g", id, generation)).(*kmsg.HeartbeatResponse); got.ErrorCode != 0 {
 			t.Fatalf("heartbeat: code %d", got.ErrorCode)
@@ -81,7 +81,7 @@ func TestMembersOfAClassicGroup(t *testing.T) {
 }
 
 func TestNotLed(t *testing.T) {
-	inBubble(t, options(2), func(r *rig) {
+	inBubble(t, options(2), func(t *testing.T, r *rig) {
 		r.c.Resign(0)
 		r.c.Resign(1)
 		for _, req := range []kmsg.Request{commit("g", "orders", 0, 1), fetchAllOf("g"), join("g", ""), heartbeat("g", "m", 1)} {

@@ -127,11 +127,11 @@ func options(partitions int) Options {
 }
 
 // inBubble runs test with a coordinator that leads all its partitions, and checks that none of its goroutines is left.
-func inBubble(t *testing.T, o Options, test func(r *rig)) {
+func inBubble(t *testing.T, o Options, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &rig{t: t, topics: fakeTopics{"orders": topic("orders", 1, 8), "payments": topic("payments", 2, 2)}}
-		o.Topics = func() consumer.Topics { return r.topics }
+		o.Topics = r.topicsNow
 		r.c = New(o)
 		for i := range o.Partitions {
 			r.logs = append(r.logs, &memoryLog{})
@@ -146,7 +146,7 @@ func inBubble(t *testing.T, o Options, test func(r *rig)) {
 			}
 		}()
 		synctest.Wait()
-		test(r)
+		test(t, r)
 	})
 }
 
@@ -277,3 +277,9 @@ func (r *rig) pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
 }
+
+func stepCall(r *rig, req kmsg.Request) *step.Call {
+	return &step.Call{Request: req, Answer: (&asked{t: r.t, req: req}).answer}
+}
+
+func (r *rig) topicsNow() consumer.Topics { return r.topics }

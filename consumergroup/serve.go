@@ -10,10 +10,18 @@ import (
 )
 
 // serve runs steps until an append fails or ctx ends.
-func (s *shard) serve(ctx context.Context, r *registry, o *outbox) (err error) {
+func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
+	batches, appended := make(chan []byte), make(chan error, 1)
+	go func() {
+		defer close(appended)
+		for b := range batches {
+			appended <- s.log.Append(ctx, b)
+		}
+	}()
 	defer func() {
-		if o.inFlight { // ctx has ended; what is under way may yet be committed, and then its calls are answered
-			if <-s.appended == nil {
+		close(batches)
+		for err := range appended { // ctx has ended; what was under way may yet be committed, and then its calls are answered
+			if err == nil {
 				o.commit()
 			}
 		}
@@ -34,12 +42,12 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) (err error) {
 			return err
 		}
 		if b != nil {
-			go func() { s.appended <- s.log.Append(ctx, b) }()
+			batches <- b
 		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case err := <-s.appended:
+		case err := <-appended:
 			if err != nil {
 				o.inFlight = false
 				return err

@@ -36,7 +36,6 @@ type shard struct {
 	st       step.Step
 	expiring []*group  // to be looked through for offsets that have expired
 	check    time.Time // when that is done next
-	appended chan error
 	timer    *time.Timer
 	at       time.Time // what timer is set to; zero: nothing
 }
@@ -45,7 +44,7 @@ func startShard(c *Coordinator, partition int32, log Log) *shard {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &shard{
 		c: c, partition: partition, log: log, logger: c.log.With("topic", JournalTopic, "partition", partition),
-		queue: newQueue(), stop: cancel, done: make(chan struct{}), appended: make(chan error, 1), timer: time.NewTimer(0),
+		queue: newQueue(), stop: cancel, done: make(chan struct{}), timer: time.NewTimer(0),
 	}
 	go s.run(ctx)
 	return s
