@@ -39,6 +39,8 @@ type Config struct {
 	FetchMaxBytes int32
 	FetchSessions int // max.incremental.fetch.session.cache.slots
 
+	Groups Groups
+
 	topics map[string]string // what is set for topics that do not set theirs, by key of the broker; never changed once set
 }
 

@@ -40,7 +40,21 @@ func TestLoad(t *testing.T) {
 			MaxRequestBytes: 104857600, MaxInFlightBytes: 160 << 20, MaxConnections: 10000,
 			MaxConnectionsPerIP: math.MaxInt32, ConnectionsOfIP: map[netip.Addr]int{}, ConnectionRate: math.MaxInt32, IdleTimeout: 600 * time.Second,
 			FetchMaxBytes: 57671680, FetchSessions: 1000,
+			Groups: Groups{
+				JournalPartitions: 16, MinSession: 6 * time.Second, MaxSession: 30 * time.Minute, MaxSize: 10000,
+				Session: 45 * time.Second, Heartbeat: 5 * time.Second, Interval: 100 * time.Millisecond, NewMaxSize: 10000,
+				Migration: "bidirectional", OffsetsCheck: 10 * time.Minute, OffsetMetadata: 4096,
+			},
 		}},
+		{
+			name: "groups",
+			file: "offsets.retention.minutes = 10080\ngroup.consumer.migration.policy = \"Upgrade\"\ngroup.min.session.timeout.ms = 10\n" +
+				"group.initial.rebalance.delay.ms = \"3s\"\n",
+			want: with(func(c *Config) {
+				c.Groups.OffsetsRetention, c.Groups.Migration = 7*24*time.Hour, "upgrade"
+				c.Groups.MinSession, c.Groups.InitialDelay = 10*time.Millisecond, 3*time.Second
+			}),
+		},
 		{
 			name: "dotted keys are tables, plain numbers have Kafka's unit",
 			file: "num.partitions = 12\nconnections.max.idle.ms = 30000\nauto.create.topics.enable = false\nfetch.max.bytes = 1048576\n",
@@ -127,6 +141,10 @@ func TestLoadFaults(t *testing.T) {
 		{name: "nothing is kept", file: "log.retention.ms = 0", want: []string{"unlimited (-1)"}},
 		{name: "unclean", env: []string{"QUIRE_UNCLEAN_LEADER_ELECTION_ENABLE=true"}, want: []string{"Only false"}},
 		{name: "budget below a request", file: "queued.max.request.bytes = \"1MiB\"", want: []string{"would never fit"}},
+		{name: "sessions", file: "group.max.session.timeout.ms = \"1s\"", want: []string{"nobody could join"}},
+		{name: "heartbeats", file: "group.consumer.heartbeat.interval.ms = \"45s\"", want: []string{"every member would be removed"}},
+		{name: "migration", file: "group.consumer.migration.policy = \"up\"", want: []string{"bidirectional, upgrade, downgrade, disabled"}},
+		{name: "offsets kept for no time", file: "offsets.retention.minutes = 0", want: []string{"-1 for ever"}},
 		{name: "cluster", flags: map[string]string{"seeds": "127.0.0.1:9643,10.0.0.2:9643"},
 			want: []string{"10.0.0.2:9643", "not built yet"}},
 		{name: "replication", file: "default.replication.factor = 3", want: []string{"can only be 1"}},

@@ -50,6 +50,9 @@ func (c *Config) Value(key string) string {
 	if spell := values[key]; spell != nil {
 		return spell(c)
 	}
+	if spell := groupValues[key]; spell != nil {
+		return spell(&c.Groups)
+	}
 	if v, set := c.topics[key]; set {
 		return v
 	}

@@ -20,7 +20,7 @@ type row struct {
 }
 
 // keys is the table, in the order of generate config.
-var keys = slices.Concat(brokerRows, topicRows())
+var keys = slices.Concat(brokerRows, groupRows, topicRows())
 
 // brokerRows are the broker's own. A key is among them only where it has an effect.
 var brokerRows = []row{
@@ -158,6 +158,16 @@ func setSeeds(c *Config, v string) error {
 }
 
 var durabilities = map[string]flush.Mode{"fsync": flush.Fsync, "interval": flush.Interval, "os": flush.OS}
+
+// setOneOf takes one of some words, in any case.
+func setOneOf(to *string, v string, words []string) error {
+	word := strings.ToLower(v)
+	if !slices.Contains(words, word) {
+		return errors.New("must be one of " + strings.Join(words, ", "))
+	}
+	*to = word
+	return nil
+}
 
 func setDurability(c *Config, v string) error {
 	mode, ok := durabilities[v]

@@ -139,6 +139,7 @@ func (c *Config) check() []error {
 				"clusters of several brokers are not built yet, a broker runs alone", seed, c.RPCAddr))
 		}
 	}
+	faults = append(faults, c.Groups.check()...)
 	if c.ReplicationFactor > 1 {
 		faults = append(faults, fmt.Errorf("default.replication.factor = %d: "+
 			"clusters of several brokers are not built yet, so it can only be 1", c.ReplicationFactor))
