@@ -109,6 +109,9 @@ func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceReques
 	if err != nil {
 		return nil, nil, err
 	}
+	if topic.internal {
+		return nil, nil, refuseInternal(topic.Name, "clients cannot write to")
+	}
 	if p.acks == int16(partition.AcksAll) {
 		in := len(p.view.inSync(topic.Partitions[part.Partition]))
 		if in < int(topic.config.MinInsyncReplicas) {

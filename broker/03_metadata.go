@@ -121,6 +121,7 @@ func (b *Broker) topicMetadata(v *view, req *kmsg.MetadataRequest, k topicKey) k
 	if !k.byID() || req.Version < 12 { // null is for topics asked for by id only
 		rt.Topic = &k.name
 	}
+	rt.IsInternal = isInternal(k.name)
 	return rt
 }
 
@@ -143,7 +144,7 @@ func (v *view) named(k topicKey) (topicView, error) {
 
 func (b *Broker) describeTopic(v *view, req *kmsg.MetadataRequest, t topicView) kmsg.MetadataResponseTopic {
 	rt := kmsg.NewMetadataResponseTopic()
-	rt.Topic, rt.TopicID = &t.Name, t.ID
+	rt.Topic, rt.TopicID, rt.IsInternal = &t.Name, t.ID, t.internal
 	if req.IncludeTopicAuthorizedOperations {
 		rt.AuthorizedOperations = topicOperations
 	}

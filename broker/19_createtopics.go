@@ -31,7 +31,7 @@ func (b *Broker) createTopics(ctx context.Context, specs []topicSpec, validateOn
 	planned := make([]controller.NewTopic, len(specs))
 	var accepted []int
 	for i := range specs {
-		n, err := p.plan(specs[i])
+		n, err := p.plan(b.completeInternal(specs[i]))
 		planned[i], made[i].err = n, err
 		switch {
 		case err != nil:

@@ -78,6 +78,9 @@ func (b *Broker) deleteTopic(ctx context.Context, k deletedTopic, times int, rt 
 		return err
 	}
 	rt.Topic, rt.TopicID = &t.Name, t.ID
+	if err := refuseInternal(t.Name, "it is not possible to delete"); err != nil {
+		return err
+	}
 	if err := b.controller.DeleteTopic(ctx, t.ID); err != nil {
 		return fmt.Errorf("delete topic %s: %w", t.Name, err)
 	}

@@ -48,6 +48,9 @@ func (b *Broker) deleteRecords(
 	replica, _, err := b.replica(v, false, topic, [16]byte{}, p.Partition)
 	var low partition.Offset
 	if err == nil {
+		err = refuseInternal(topic, "it is not possible to delete records of")
+	}
+	if err == nil {
 		low, err = replica.DeleteRecords(ctx, partition.Offset(p.Offset))
 	}
 	if rp.ErrorCode = errorCode(err); err == nil {

@@ -64,6 +64,9 @@ func (b *Broker) addPartitions(
 	if topic == nil {
 		return nil, errUnknownTopic
 	}
+	if err := refuseInternal(t.Topic, "another number of partitions would move the groups of"); err != nil {
+		return nil, err
+	}
 	var assignment [][]int32
 	for _, a := range t.Assignment {
 		assignment = append(assignment, a.Replicas)

@@ -82,7 +82,7 @@ func (d *topicDescriber) describe(name string, from int32) bool {
 	}
 	rt := kmsg.NewDescribeTopicPartitionsResponseTopic()
 	rt.Topic = &name
-	rt.AuthorizedOperations = topicOperations
+	rt.AuthorizedOperations, rt.IsInternal = topicOperations, isInternal(name)
 	t, err := d.view.named(topicKey{name: name})
 	if err != nil {
 		rt.ErrorCode = errorCode(err)

@@ -91,7 +91,7 @@ func (b *Broker) alterTopic(ctx context.Context, a *alteration, validateOnly boo
 	if err != nil {
 		return err
 	}
-	if err := checkTopicChanges(v.defaults, t.Configs, list); err != nil || validateOnly {
+	if err := checkTopicChanges(v.defaults, t.Topic, list); err != nil || validateOnly {
 		return err
 	}
 	if err := b.controller.AlterTopicConfigs(ctx, t.ID, list); err != nil {
@@ -101,8 +101,8 @@ func (b *Broker) alterTopic(ctx context.Context, a *alteration, validateOnly boo
 }
 
 // checkTopicChanges checks the configuration that a topic would have.
-func checkTopicChanges(defaults topicconfig.Config, have map[string]string, changes []controller.ConfigChange) error {
-	want := maps.Clone(have)
+func checkTopicChanges(defaults topicconfig.Config, t *controller.Topic, changes []controller.ConfigChange) error {
+	want := maps.Clone(t.Configs)
 	if want == nil {
 		want = map[string]string{}
 	}
@@ -113,7 +113,7 @@ func checkTopicChanges(defaults topicconfig.Config, have map[string]string, chan
 			want[c.Key] = *c.Value
 		}
 	}
-	_, err := defaults.With(want)
+	_, err := configOf(t.Name, defaults, want)
 	return err
 }
 

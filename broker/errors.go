@@ -18,6 +18,8 @@ var (
 	errNotLeaderHere     = errors.New("this broker is not the leader of the partition")
 	errLeaderless        = errors.New("there is no leader for this topic-partition now")
 	errInvalidTopic      = errors.New("topic name is invalid")
+	errInternalTopic     = errors.New("internal topic")
+	errNoCoordinator     = errors.New("the group has no coordinator now")
 	errTopicExists       = errors.New("topic already exists")
 	errInvalidRequest    = errors.New("invalid request")
 	errDuplicateResource = errors.New("the resource is named twice")
@@ -87,6 +89,8 @@ var kafkaErrors = []struct {
 	{controller.ErrPartitions, kerr.InvalidPartitions},
 	{topicconfig.ErrInvalid, kerr.InvalidConfig},
 	{errInvalidTopic, kerr.InvalidTopicException},
+	{errInternalTopic, kerr.InvalidTopicException}, // as Kafka for writing to one and for deleting its records; the rest Kafka allows
+	{errNoCoordinator, kerr.CoordinatorNotAvailable},
 	{errTopicExists, kerr.TopicAlreadyExists},
 	{errInvalidRequest, kerr.InvalidRequest},
 	{errDuplicateResource, kerr.InvalidRequest},

@@ -102,7 +102,7 @@ func (p *planner) plan(t topicSpec) (controller.NewTopic, error) {
 	if err := p.checkNew(t); err != nil {
 		return n, err
 	}
-	if _, err := p.configs.With(t.configs); err != nil {
+	if _, err := configOf(t.name, p.configs, t.configs); err != nil {
 		return n, err
 	}
 	var err error

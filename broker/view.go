@@ -25,7 +25,8 @@ type view struct {
 // topicView is one topic of a view.
 type topicView struct {
 	*controller.Topic
-	config topicconfig.Config
+	config   topicconfig.Config
+	internal bool // see isInternal
 }
 
 // views keeps the view of the newest image.
@@ -53,8 +54,8 @@ func (vs *views) of(image *controller.Image) *view {
 			continue
 		}
 		// Keys that this version does not know were set by a newer one: the ones it knows still count.
-		config, _ := v.defaults.With(t.Configs)
-		v.topics[id] = topicView{Topic: t, config: config}
+		config, _ := configOf(t.Name, v.defaults, t.Configs)
+		v.topics[id] = topicView{Topic: t, config: config, internal: isInternal(t.Name)}
 	}
 	if old == nil || old.Version <= image.Version { // whoever is behind, and does not know it, only gets it
 		vs.newest.Store(v)
