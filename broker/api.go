@@ -15,6 +15,9 @@ type request struct {
 	msg      kmsg.Request // already at the version of the request
 	clientID string
 	conn     *conn
+	// uncharged is set by a handler that has copied what it needs and counts that itself: the request gives back all of its memory, since it may
+	// wait for long.
+	uncharged bool
 }
 
 // finish completes a request. It is run exactly once by the connection's writer, in request order, after all earlier responses of the

@@ -28,6 +28,7 @@ type Broker struct {
 	controller *controller.Controller
 	partitions *partition.Manager
 	reconciler *reconciler
+	groups     *groups
 	clusterID  string
 
 	handlerState
@@ -90,6 +91,7 @@ func newBroker(cfg config.Config, o Options) *Broker {
 	}
 	b := &Broker{cfg: cfg, options: o, log: o.Logger, ballast: ballast(), metrics: newMetrics(), stopping: make(chan struct{})}
 	b.handlerState = newHandlerState(cfg)
+	b.groups = newGroups(b)
 	b.dispatch = newDispatch(apis(), b.metrics)
 	return b
 }
@@ -133,6 +135,7 @@ func (b *Broker) start(ctx context.Context) error {
 	b.watchDisk()
 	b.limitMemory()
 	b.startRetention()
+	b.startGroups()
 	b.kafka = serveListener(b, ln, b.connLimits)
 	b.onClose("connections", b.closeConnections)
 	b.ready.Store(true)

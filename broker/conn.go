@@ -43,6 +43,7 @@ type pending struct {
 	flexible    bool // the response header has a tag section
 	route       *route
 	held        int64 // bytes of the budget, released when the response is written
+	uncharged   bool  // see request
 	began       time.Time
 }
 
@@ -171,6 +172,9 @@ func (c *conn) request(ctx context.Context, size int, produce bool) error {
 	}
 	if !produce {
 		keep := min(f.held, int64(size)*heldFactor)
+		if p.uncharged {
+			keep = 0
+		}
 		c.l.budget.release(f.held - keep)
 		f.held = keep
 	}
@@ -235,7 +239,9 @@ func (c *conn) start(ctx context.Context, f *frame) (pending, error) {
 		c.clientID = string(id)
 	}
 	p.flexible = msg.IsFlexible() && !isApiVersions
-	p.finish = p.route.start(ctx, c.l.b, &request{msg: msg, clientID: c.clientID, conn: c})
+	r := &request{msg: msg, clientID: c.clientID, conn: c}
+	p.finish = p.route.start(ctx, c.l.b, r)
+	p.uncharged = r.uncharged
 	return p, nil
 }
 

@@ -67,6 +67,23 @@ const (
 	// queued behind it holds memory.
 	maxFetchWait = time.Minute
 
+	// groupCallWait is how long a group request that waits for nobody but the journal waits for it; a write that takes longer ends the
+	// broker.
+	groupCallWait = 10 * time.Second
+
+	// maxJoinWait is the longest that a JoinGroup or SyncGroup waits for the other members, whatever time they have: what its connection has
+	// queued behind it holds memory. It is told that a rebalance is under way then, and joins again.
+	maxJoinWait = 10 * time.Minute
+
+	// maxWaitingBytes is the memory that waiting joins and syncs take together; more are told that there is no coordinator now.
+	maxWaitingBytes = 64 << 20
+
+	// maxGroups is how many groups a broker coordinates.
+	maxGroups = 100_000
+
+	// maxJournalBatch bounds a batch of the journal, in bytes, and so what a group can consist of.
+	maxJournalBatch = 4 << 20
+
 	// writeTimeout is how long one write to a peer may be stuck.
 	writeTimeout = 30 * time.Second
 

@@ -24,10 +24,13 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"maxFetchWait": int(maxFetchWait / time.Second), "maxFetchChunks": maxFetchChunks, "partitionsPerSlot": partitionsPerSlot, "partitionCap": partitionCap,
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,
 		"refusalLogInterval": int(refusalLogInterval / time.Second),
+		"groupCallWait":      int(groupCallWait / time.Second), "maxJoinWait": int(maxJoinWait / time.Second), "maxWaitingBytes": maxWaitingBytes,
+		"maxGroups": maxGroups, "maxJournalBatch": maxJournalBatch,
 	}
 	def := config.Default()
 	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "max.connections.per.ip", "max.connection.creation.rate", "connections.max.idle.ms",
-		"fetch.max.bytes", "max.incremental.fetch.session.cache.slots"} {
+		"fetch.max.bytes", "max.incremental.fetch.session.cache.slots", "group.max.size", "group.consumer.max.size",
+		"offset.metadata.max.bytes"} {
 		have[key] = def.Value(key)
 	}
 	text, err := os.ReadFile("../docs/LIMITS.md")

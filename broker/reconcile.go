@@ -194,12 +194,17 @@ func voters(image *controller.Image, p controller.Partition) []replication.Serve
 	return ids
 }
 
+// current is the newest image that has been applied, nil if none has, and what is closed when a newer one has.
+func (r *reconciler) current() (*controller.Image, <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.applied, r.changed
+}
+
 // await returns when the image, or a newer one, has been applied.
 func (r *reconciler) await(ctx context.Context, image *controller.Image) error {
 	for {
-		r.mu.Lock()
-		applied, changed := r.applied, r.changed
-		r.mu.Unlock()
+		applied, changed := r.current()
 		if applied != nil && applied.Version >= image.Version {
 			return nil
 		}

@@ -45,6 +45,20 @@ var shapes = map[kmsg.Key]shape{
 	kmsg.UpdateFeatures:             parseShape("4 [ s 2 1@0-0 1@1+ ] 1@1+"),
 	kmsg.DescribeProducers:          parseShape("[ s []4 ]"),
 	kmsg.ListConfigResources:        parseShape("[]1@1+"),
+
+	kmsg.OffsetCommit:           parseShape("s 4@1+ s@1+ s@7+ 8@2-4 [ s@0-9 16@10+ [ 4 8 8@1-1 4@6+ s ] ]"),
+	kmsg.OffsetFetch:            parseShape("s@0-7 [ s []4 ]@0-7 [ s s@9+ 4@9+ [ s@8-9 16@10+ []4 ] ]@8+ 1@7+"),
+	kmsg.FindCoordinator:        parseShape("s@0-3 1@1+ []s@4+"),
+	kmsg.JoinGroup:              parseShape("s 4 4@1+ s s@5+ s [ s b ] s@8+"),
+	kmsg.Heartbeat:              parseShape("s 4 s s@3+"),
+	kmsg.LeaveGroup:             parseShape("s s@0-2 [ s s s@5+ ]@3+"),
+	kmsg.SyncGroup:              parseShape("s 4 s s@3+ s@5+ s@5+ [ s b ]"),
+	kmsg.DescribeGroups:         parseShape("[]s 1@3+"),
+	kmsg.ListGroups:             parseShape("[]s@4+ []s@5+"),
+	kmsg.DeleteGroups:           parseShape("[]s"),
+	kmsg.OffsetDelete:           parseShape("s [ s [ 4 ] ]"),
+	kmsg.ConsumerGroupHeartbeat: parseShape("s s 4 s s 4 []s s@1+ s [ 16 []4 ]"),
+	kmsg.ConsumerGroupDescribe:  parseShape("[]s 1"),
 }
 
 // shape is the fields of a struct in wire order.
