@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication/controller"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -174,6 +175,25 @@ func TestFetchLimits(t *testing.T) {
 		gotA, gotB := len(resp.Topics[0].Partitions[0].RecordBatches), len(resp.Topics[1].Partitions[0].RecordBatches)
 		if gotA != l.wantA*len(one) || gotB != l.wantB*len(one) {
 			t.Errorf("%s: %d and %d bytes, want %d and %d batches of %d", l.name, gotA, gotB, l.wantA, l.wantB, len(one))
+		}
+	}
+}
+
+// TestFetchTellsErrorsWithoutRoom: a partition that has no room in the response is not read, but what is wrong with it is told.
+func TestFetchTellsErrorsWithoutRoom(t *testing.T) {
+	b := startBroker(t, testConfig(t.TempDir()))
+	c := newTestClient(t, b)
+	for _, topic := range []string{"a", "b"} {
+		makeTopic(t, b, topic, 1)
+		c.mustProduce(topic, 0, testBatch(t, 1))
+	}
+	for offset, want := range map[int64]int16{0: 0, 1: 0, 2: errorCode(partition.ErrOffsetOutOfRange), -1: errorCode(partition.ErrOffsetOutOfRange)} {
+		r := fetchRequest("a", 0)
+		addFetch(r, "b", controller.TopicID{}, 0, offset)
+		r.MaxBytes = 1
+		p := c.fetch(r).Topics[1].Partitions[0]
+		if p.ErrorCode != want || want == 0 && (p.HighWatermark != 1 || len(p.RecordBatches) > 0) {
+			t.Errorf("offset %d: code %d, high watermark %d, %d bytes", offset, p.ErrorCode, p.HighWatermark, len(p.RecordBatches))
 		}
 	}
 }

@@ -106,6 +106,30 @@ func TestPlanDefaults(t *testing.T) {
 	}
 }
 
+// TestPlanSeesWhatWasTaken plans the topics of one request: each finds the room and the names that those before it have left.
+func TestPlanSeesWhatWasTaken(t *testing.T) {
+	p := testPlanner(1) // 10 partitions, of which a.b has one
+	take := func(name string, partitions int32) error {
+		n, err := p.plan(topicSpec{name: name, partitions: partitions, factor: 1})
+		if err == nil {
+			p.take(n)
+		}
+		return err
+	}
+	for _, c := range []struct {
+		name       string
+		partitions int32
+		want       error
+	}{
+		{"c", 4, nil}, {"d.e", 4, nil}, {"d_e", 1, errInvalidTopic}, {"a_b", 1, errInvalidTopic},
+		{"f", 2, errInvalidPartitions}, {"f", 1, nil}, {"g", 1, errInvalidPartitions},
+	} {
+		if err := take(c.name, c.partitions); !errors.Is(err, c.want) {
+			t.Errorf("%s with %d partitions: %v", c.name, c.partitions, err)
+		}
+	}
+}
+
 func TestPartitionFiles(t *testing.T) {
 	for limit, want := range map[uint64]int{0: 1, 1024: 256, 20000: 5000, 1 << 20: partitionCap, 1<<64 - 1: partitionCap} {
 		if got := partitionFiles(limit); got != want {

@@ -310,3 +310,33 @@ func TestCheckpointsComeByThemselves(t *testing.T) {
 		})
 	}
 }
+
+// TestIdleEndsLeaveFewEntries: a group that nobody writes to gets a checkpoint at few of its clean ends, and has few entries to
+// read at a start. One that was written to gets it at once.
+func TestIdleEndsLeaveFewEntries(t *testing.T) {
+	s := newServer(t, "1-a", "1-a")
+	checkpoints := map[segment.Index]bool{}
+	for range 40 {
+		must(t, s.open())
+		c, ok := s.group.log.Checkpoint()
+		if ok {
+			checkpoints[c.Index] = true
+		}
+		if above := s.group.log.LastIndex() - c.Index; above > fewEntries {
+			t.Errorf("%d entries to read at a start", above)
+		}
+		s.awaitLead()
+		must(t, s.close())
+	}
+	if n := len(checkpoints); n < 1 || n > 40/(fewEntries-4) {
+		t.Errorf("%d checkpoints in 40 ends", n)
+	}
+	must(t, s.open())
+	s.awaitLead().produce(newBatch(t, 1, 3, 10))
+	must(t, s.close())
+	must(t, s.open())
+	if c, _ := s.group.log.Checkpoint(); c.End != 3 || s.machine.at() != 3 {
+		t.Errorf("checkpoint ends at offset %d, the machine at %d, want 3", c.End, s.machine.at())
+	}
+	must(t, s.close())
+}
