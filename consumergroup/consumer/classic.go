@@ -33,7 +33,7 @@ func (g *Group) join(s *step.Step, c *step.Call, t Topics) (*kmsg.JoinGroupRespo
 	}
 	resp, id := r.ResponseKind().(*kmsg.JoinGroupResponse), r.MemberID
 	if id == "" {
-		id = newMemberID()
+		id = g.newMemberID()
 		if r.InstanceID == nil && r.Version >= 4 {
 			resp.MemberID, resp.ErrorCode = id, kerr.MemberIDRequired.Code
 			return resp, nil
@@ -46,6 +46,10 @@ func (g *Group) join(s *step.Step, c *step.Call, t Topics) (*kmsg.JoinGroupRespo
 	sub, err := readSubscription(r.Protocols[0].Metadata)
 	if err != nil {
 		return nil, err
+	}
+	if before == nil && r.MemberID != "" && len(sub.OwnedPartitions) > 0 {
+		// It was fenced and has not heard of it. Kafka takes it in as a new one, which goes on with what others may have by now.
+		return nil, fmt.Errorf("member %s says that it owns partitions: %w", id, kerr.UnknownMemberID)
 	}
 	desc := describeClassic(before, c, &sub)
 	if sizeOf(desc) > g.cfg.maxRecord() {

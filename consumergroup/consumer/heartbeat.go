@@ -49,7 +49,7 @@ func (g *Group) heartbeat(s *step.Step, c *step.Call, t Topics) (*kmsg.ConsumerG
 	}
 	id := r.MemberID
 	if id == "" {
-		id = newMemberID()
+		id = g.newMemberID()
 	}
 	m, changed := g.describeAs(s, before, desc, id)
 	g.subscribe(s, changed, t)
@@ -214,7 +214,10 @@ func assignment(list []held) *kmsg.ConsumerGroupHeartbeatResponseAssignment {
 }
 
 // newMemberID is a random id as Kafka makes them: 128 bits in the URL's base64, never beginning with a dash.
-func newMemberID() string {
+func (g *Group) newMemberID() string {
+	if unique := g.cfg.classic().UUID; unique != nil {
+		return unique()
+	}
 	var id [16]byte
 	rand.Read(id[:])
 	id[0] &= 0x7f

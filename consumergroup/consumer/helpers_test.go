@@ -57,13 +57,16 @@ func (c *cluster) ByID(id [16]byte) (Topic, bool) {
 // world is one group with all that is around it.
 type world struct {
 	t      testing.TB
-	g      *Group
+	g      *Group         // nil: the group is a classic one
+	old    *classic.Group // nil: it is one of the new protocol
 	cfg    *Config
 	topics *cluster
 	now    time.Time
 	log    []record        // everything that was ever written
 	last   []journal.Entry // what the last step wrote, through its encoding
 	shadow *Group          // what the journal makes of it
+
+	upgrades, downgrades int
 }
 
 // record is an entry with the key that it has in the journal.
@@ -73,9 +76,13 @@ type record struct {
 }
 
 func newWorld(t testing.TB, topics map[string]int) *world {
+	ids := 0
 	cfg := &Config{
-		Timing:  Timing{Session: 45 * time.Second, Heartbeat: 5 * time.Second},
-		Classic: &classic.Config{MinSession: time.Second, MaxSession: time.Hour},
+		Timing: Timing{Session: 45 * time.Second, Heartbeat: 5 * time.Second},
+		Classic: &classic.Config{MinSession: time.Second, MaxSession: time.Hour, UUID: func() string {
+			ids++
+			return fmt.Sprint("id", ids)
+		}},
 	}
 	w := &world{t: t, cfg: cfg, topics: &cluster{}, now: time.UnixMilli(1_700_000_000_000), g: New("g", cfg), shadow: New("g", cfg)}
 	for _, name := range slices.Sorted(maps.Keys(topics)) {
@@ -84,11 +91,17 @@ func newWorld(t testing.TB, topics map[string]int) *world {
 	return w
 }
 
-// step runs one step of the group and keeps what it wrote.
+// step runs one step of the group, as the coordinator does, and keeps what it wrote.
 func (w *world) step(do func(s *step.Step)) []step.Reply {
 	w.t.Helper()
 	s := &step.Step{Now: w.now}
 	do(s)
+	if w.g != nil {
+		if w.old = w.g.Downgrade(s, w.topics); w.old != nil {
+			w.g = nil
+			w.downgrades++
+		}
+	}
 	w.last = nil
 	for _, e := range s.Entries {
 		key, value, err := journal.Encode(e)
@@ -103,20 +116,35 @@ func (w *world) step(do func(s *step.Step)) []step.Reply {
 		w.log = append(w.log, record{string(key), read})
 		w.shadow.Apply(read)
 	}
-	if got, want := persistent(w.shadow), persistent(w.g); !reflect.DeepEqual(got, want) {
+	g := w.g
+	if g == nil {
+		g = New("g", w.cfg)
+	}
+	if got, want := persistent(w.shadow), persistent(g); !reflect.DeepEqual(got, want) {
 		w.t.Fatalf("the journal has\n%+v\nand the group\n%+v", got, want)
 	}
 	return s.Replies
 }
 
-// call has the group answer one request at once.
-func (w *world) call(r kmsg.Request) kmsg.Response {
-	w.t.Helper()
-	c := &step.Call{Request: r, ClientID: "client", ClientHost: "/127.0.0.1"}
-	replies := w.step(func(s *step.Step) {
-		switch r.(type) {
-		case *kmsg.ConsumerGroupHeartbeatRequest:
+// send hands a request to the group, whichever kind it is, as the coordinator does.
+func (w *world) send(s *step.Step, c *step.Call) {
+	switch c.Request.(type) {
+	case *kmsg.ConsumerGroupHeartbeatRequest:
+		if w.g != nil {
 			w.g.Heartbeat(s, c, w.topics)
+		} else if g := Upgrade(s, c, w.old, w.cfg, w.topics); g != nil {
+			w.upgrades++
+			w.g, w.old = g, nil
+		}
+		return
+	case *kmsg.JoinGroupRequest:
+		if w.g != nil && w.g.Empty() {
+			w.g.Tombstones(s)
+			w.g, w.old = nil, classic.New("g", w.cfg.Classic)
+		}
+	}
+	if w.g != nil {
+		switch c.Request.(type) {
 		case *kmsg.JoinGroupRequest:
 			w.g.Join(s, c, w.topics)
 		case *kmsg.SyncGroupRequest:
@@ -126,7 +154,25 @@ func (w *world) call(r kmsg.Request) kmsg.Response {
 		case *kmsg.LeaveGroupRequest:
 			w.g.Leave(s, c, w.topics)
 		}
-	})
+		return
+	}
+	switch c.Request.(type) {
+	case *kmsg.JoinGroupRequest:
+		w.old.Join(s, c)
+	case *kmsg.SyncGroupRequest:
+		w.old.Sync(s, c)
+	case *kmsg.HeartbeatRequest:
+		w.old.Heartbeat(s, c)
+	case *kmsg.LeaveGroupRequest:
+		w.old.Leave(s, c)
+	}
+}
+
+// call has the group answer one request at once.
+func (w *world) call(r kmsg.Request) kmsg.Response {
+	w.t.Helper()
+	c := &step.Call{Request: r, ClientID: "client", ClientHost: "/127.0.0.1"}
+	replies := w.step(func(s *step.Step) { w.send(s, c) })
 	if len(replies) != 1 || replies[0].Call != c {
 		w.t.Fatalf("%d replies to one request", len(replies))
 	}
@@ -148,11 +194,26 @@ func (w *world) ok(r *kmsg.ConsumerGroupHeartbeatRequest) *kmsg.ConsumerGroupHea
 	return resp
 }
 
+// reply hands late replies to who waits for them.
+func (w *world) reply(replies []step.Reply) {
+	for _, r := range replies {
+		if r.Call.Answer != nil {
+			r.Call.Answer(r.Response)
+		}
+	}
+}
+
 // tick lets time pass.
 func (w *world) tick(d time.Duration) {
 	w.t.Helper()
 	w.now = w.now.Add(d)
-	w.step(func(s *step.Step) { w.g.Tick(s, w.topics) })
+	w.reply(w.step(func(s *step.Step) {
+		if w.g != nil {
+			w.g.Tick(s, w.topics)
+		} else {
+			w.old.Tick(s)
+		}
+	}))
 }
 
 // restart moves the group to another coordinator, which reads the journal: the whole, or what compaction has left of it.
@@ -162,18 +223,31 @@ func (w *world) restart(compacted bool) {
 	for i, r := range w.log {
 		newest[r.key] = i
 	}
-	before := persistent(w.g)
-	w.g, w.shadow = New("g", w.cfg), New("g", w.cfg)
+	g, shadow := w.g, New("g", w.cfg)
+	var old *journal.GroupMetadata
+	w.g, w.old = New("g", w.cfg), nil
 	for i, r := range w.log {
-		if !compacted || newest[r.key] == i {
-			w.g.Apply(r.entry)
-			w.shadow.Apply(r.entry)
+		if compacted && newest[r.key] != i {
+			continue
 		}
+		if e, ok := r.entry.(*journal.GroupMetadata); ok {
+			old = e
+		}
+		w.g.Apply(r.entry)
+		shadow.Apply(r.entry)
 	}
-	if after := persistent(w.g); !reflect.DeepEqual(after, before) {
+	w.shadow = shadow
+	if g == nil {
+		g = New("g", w.cfg)
+		if w.g, w.old = nil, classic.New("g", w.cfg.Classic); old != nil && old.Value != nil {
+			w.old = classic.Restore(old, w.cfg.Classic, w.now)
+		}
+	} else {
+		w.g.Loaded(w.now)
+	}
+	if after, before := persistent(shadow), persistent(g); !reflect.DeepEqual(after, before) {
 		w.t.Fatalf("loading (compacted: %v) has made\n%+v\nof\n%+v", compacted, after, before)
 	}
-	w.g.Loaded(w.now)
 }
 
 // kept is the state of a group that the journal keeps.

@@ -154,8 +154,9 @@ func (g *Group) Downgrade(s *step.Step, t Topics) *classic.Group {
 	if err != nil {
 		return nil // no protocol that all offer: they stay
 	}
+	// What a member has, not what the target gives it (as Kafka has it): another may have to let go of that first.
 	for _, m := range members {
-		m.Assignment = writeAssignment(g.targets[m.ID], m.Metadata(group.Protocol()), t)
+		m.Assignment = writeAssignment(partitionsOf(g.members[m.ID].assigned), m.Metadata(group.Protocol()), t)
 	}
 	stored := &step.Step{Now: s.Now}
 	if err := group.Store(stored); err != nil {

@@ -9,13 +9,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quirelog/quire/consumergroup/journal"
+	"github.com/quirelog/quire/consumergroup/step"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 var modelSeed = flag.Uint64("model.seed", 0, "run the model with this seed alone")
 
-// model is a group with faithful clients: they revoke before they say so, and own only what they were given.
+// model is a group with faithful clients of both protocols: they revoke before they say so, and own only what they were given.
 type model struct {
 	*world
 	rng     *rand.Rand
@@ -23,6 +25,9 @@ type model struct {
 	made    int
 	epochs  map[string]int32 // of the group and its target: they never go back
 	did     []string
+
+	classics    int  // of a hundred new clients this many speak the classic protocol
+	cooperative bool // and assign cooperatively
 }
 
 // client is one consumer.
@@ -33,6 +38,11 @@ type client struct {
 	regex        string
 	owned        map[partition]bool
 	told         []partition // what it is to own; nil: it does
+	classic      bool        // speaks the classic protocol, see classic_model_test.go
+	cooperative  bool        // a classic client that keeps what it owns over a rebalance
+	generation   int32       // of a classic client
+	doing        string      // what a classic client does next: join, sync or beat
+	waiting      *step.Call  // the call of a classic client that is under way
 	full         bool        // the next request says everything, since an answer was lost or the subscription is new
 	reported     bool        // the group knows what it owns
 }
@@ -45,27 +55,40 @@ func TestModel(t *testing.T) {
 			seeds = append(seeds, rand.Uint64())
 		}
 	}
+	upgrades, downgrades := 0, 0
 	for _, seed := range seeds {
-		if t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) { runModel(t, seed) }); t.Failed() {
+		t.Run(fmt.Sprint("seed=", seed), func(t *testing.T) {
+			w := runModel(t, seed)
+			upgrades, downgrades = upgrades+w.upgrades, downgrades+w.downgrades
+		})
+		if t.Failed() {
 			return
 		}
 	}
+	if *modelSeed == 0 && (upgrades < 10 || downgrades < 10) {
+		t.Errorf("%d upgrades and %d downgrades: the model does not try what it is for", upgrades, downgrades)
+	}
 }
 
-func runModel(t *testing.T, seed uint64) {
+func runModel(t *testing.T, seed uint64) *world {
 	m := &model{world: newWorld(t, map[string]int{"a1": 3, "a2": 2, "b1": 4}), rng: rand.New(rand.NewPCG(seed, 1)), epochs: map[string]int32{}}
+	m.cooperative = m.rng.IntN(2) == 0
 	defer func() {
 		if t.Failed() {
-			for _, line := range m.did[max(0, len(m.did)-120):] {
+			for _, line := range m.did[max(0, len(m.did)-100):] {
 				t.Log(line)
 			}
 		}
 	}()
-	for range 500 {
+	for n := range 500 {
+		if n%50 == 0 {
+			m.classics = []int{0, 0, 30, 100}[m.rng.IntN(4)]
+		}
 		m.act()
 		m.check()
 	}
 	m.settle()
+	return m.world
 }
 
 func (m *model) note(format string, args ...any) { m.did = append(m.did, fmt.Sprintf(format, args...)) }
@@ -87,7 +110,7 @@ func (m *model) act() {
 	case n < 24:
 		c := m.pick()
 		c.subscribe(m.rng)
-		c.full = true
+		c.full = true // a classic one joins again
 		m.note("%s subscribes to %v %q", c.id, c.names, c.regex)
 	case n < 40:
 		m.pick().obey(m)
@@ -104,7 +127,8 @@ func (m *model) pick() *client { return m.clients[m.rng.IntN(len(m.clients))] }
 
 func (m *model) spawn() {
 	m.made++
-	c := &client{id: fmt.Sprint("m", m.made), owned: map[partition]bool{}}
+	c := &client{id: fmt.Sprint("m", m.made), owned: map[partition]bool{}, generation: -1, doing: "join", cooperative: m.cooperative}
+	c.classic = m.rng.IntN(100) < m.classics
 	if m.rng.IntN(3) == 0 {
 		c.instance = fmt.Sprint("i", m.rng.IntN(3))
 		for _, other := range m.clients {
@@ -132,6 +156,11 @@ func (c *client) subscribe(rng *rand.Rand) {
 
 func (m *model) restartGroup() {
 	m.note("coordinator restarts")
+	if m.old != nil {
+		s := &step.Step{Now: m.now}
+		m.old.Fail(s, kerr.NotCoordinator)
+		defer m.reply(s.Replies)
+	}
 	m.restart(m.rng.IntN(2) == 0)
 }
 
@@ -148,6 +177,10 @@ func (m *model) alterTopics() {
 }
 
 func (m *model) leave(c *client) {
+	if c.classic {
+		m.leaveClassic(c)
+		return
+	}
 	r := beat(c.id, -1)
 	if c.instance != "" {
 		r.InstanceID = kmsg.StringPtr(c.instance)
@@ -156,7 +189,7 @@ func (m *model) leave(c *client) {
 		}
 	}
 	m.note("%s leaves (%d)", c.id, r.MemberEpoch)
-	m.heartbeat(r)
+	m.reply(m.step(func(s *step.Step) { m.send(s, &step.Call{Request: r}) }))
 	m.kill(c, "ends")
 }
 
@@ -189,6 +222,10 @@ func (m *model) show(owned map[partition]bool) string {
 
 // beat sends a client's heartbeat; lost: the client does not get the answer.
 func (m *model) beat(c *client, lost bool) {
+	if c.classic {
+		m.classicStep(c, lost)
+		return
+	}
 	if c.full {
 		c.obey(m) // what it says to own must stay true while the request is under way
 	}
@@ -203,8 +240,10 @@ func (m *model) beat(c *client, lost bool) {
 	if c.epoch != 0 && (c.full || !c.reported && c.told == nil) {
 		r.Topics = c.owning()
 	}
-	resp := m.heartbeat(r)
-	m.note("%s beats in epoch %d: epoch %d, %s, error %d, lost %v, group %s", c.id, c.epoch, resp.MemberEpoch, m.given(resp), resp.ErrorCode, lost, m.g.State())
+	call, resp := &step.Call{Request: r, ClientID: "client", ClientHost: "/127.0.0.1"}, (*kmsg.ConsumerGroupHeartbeatResponse)(nil)
+	call.Answer = func(r kmsg.Response) { resp = r.(*kmsg.ConsumerGroupHeartbeatResponse) }
+	m.reply(m.step(func(s *step.Step) { m.send(s, call) }))
+	m.note("%s beats in epoch %d: epoch %d, %s, error %d, lost %v, group %s", c.id, c.epoch, resp.MemberEpoch, m.given(resp), resp.ErrorCode, lost, m.state())
 	if lost {
 		c.full = true
 		return
@@ -215,7 +254,7 @@ func (m *model) beat(c *client, lost bool) {
 		if resp.Assignment != nil {
 			c.told = told(resp)
 		}
-	case kerr.FencedMemberEpoch, kerr.UnknownMemberID:
+	case kerr.FencedMemberEpoch, kerr.UnknownMemberID, kerr.GroupIDNotFound:
 		c.epoch, c.owned, c.told, c.full = 0, map[partition]bool{}, nil, true
 	case kerr.UnreleasedInstanceID, kerr.FencedInstanceID:
 		m.kill(c, err.Error())
@@ -242,8 +281,47 @@ func (c *client) owning() []kmsg.ConsumerGroupHeartbeatRequestTopic {
 	return out
 }
 
+func (m *model) state() string {
+	if m.g == nil {
+		return "classic " + m.old.State()
+	}
+	return m.g.State()
+}
+
+func (m *model) member(id string) bool {
+	if m.g != nil {
+		return m.g.members[id] != nil
+	}
+	_, ok := m.old.Member(id)
+	return ok
+}
+
 // check is what must hold at every moment.
 func (m *model) check() {
+	m.t.Helper()
+	if m.g != nil {
+		m.checkGroup()
+	}
+	owners := map[partition]string{}
+	for _, c := range m.clients {
+		if !m.member(c.id) {
+			continue // fenced, and will hear of it
+		}
+		for p := range c.owned {
+			if _, exists := m.topics.ByID(p.topic); !exists {
+				continue // classic clients cannot tell it from one of the same name
+			}
+			if other, taken := owners[p]; taken {
+				m.t.Fatalf("%s and %s own %v", other, c.id, p)
+			}
+			if owners[p] = c.id; m.g != nil && m.g.owners[p] != c.id {
+				m.t.Fatalf("%s owns %v, which the group knows of %q", c.id, p, m.g.owners[p])
+			}
+		}
+	}
+}
+
+func (m *model) checkGroup() {
 	m.t.Helper()
 	owners := map[partition]string{}
 	for _, id := range m.g.sortedIDs() {
@@ -257,18 +335,8 @@ func (m *model) check() {
 	if !maps.Equal(owners, m.g.owners) {
 		m.t.Fatalf("owners are %v, by members %v", m.g.owners, owners)
 	}
-	for _, c := range m.clients {
-		if m.g.members[c.id] == nil {
-			continue // fenced, and will hear of it
-		}
-		for p := range c.owned {
-			if owners[p] != c.id {
-				m.t.Fatalf("%s owns %v, which the group knows of %q", c.id, p, owners[p])
-			}
-		}
-	}
 	for name, epoch := range map[string]int32{"group": m.g.epoch, "target": m.g.targetEpoch} {
-		if epoch < m.epochs[name] {
+		if epoch < m.epochs[name] && !m.fresh() {
 			m.t.Fatalf("epoch of the %s went back from %d to %d", name, m.epochs[name], epoch)
 		}
 		m.epochs[name] = epoch
@@ -283,6 +351,16 @@ func (m *model) check() {
 	}
 }
 
+// fresh says that the group was begun anew, since it had no members: then its epochs begin anew as well.
+func (m *model) fresh() bool {
+	for _, e := range m.last {
+		if e, ok := e.(*journal.GroupMetadata); ok && e.Value == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // settle lets everybody do what it should until nothing changes: then each topic that somebody reads is read whole, by what the target says.
 func (m *model) settle() {
 	for round := 0; ; round++ {
@@ -295,26 +373,36 @@ func (m *model) settle() {
 		if len(m.clients) == 0 {
 			return
 		}
-		if m.g.State() == "Stable" && round > 12 {
+		if state := m.state(); (state == "Stable" || state == "classic Stable") && round > 30 {
 			break
 		}
-		if round > 40 {
-			m.t.Fatalf("after %d rounds the group is %s: %+v", round, m.g.State(), persistent(m.g))
+		if round > 60 {
+			m.t.Fatalf("after %d rounds the group is %s: %+v", round, m.state(), m.g)
 		}
 	}
-	if m.g.Members() != len(m.clients) {
-		m.t.Fatalf("%d members, %d are alive", m.g.Members(), len(m.clients))
-	}
-	read := map[partition]bool{}
+	m.checkRead()
+}
+
+// checkRead is what must hold in the end.
+func (m *model) checkRead() {
+	read, wanted := map[partition]bool{}, map[string]bool{}
 	for _, c := range m.clients {
+		if !m.member(c.id) {
+			m.t.Fatalf("%s is alive and no member", c.id)
+		}
 		for p := range c.owned {
 			read[p] = true
+		}
+		for topic := range m.topics.All() {
+			if slices.Contains(c.names, topic.Name) || !c.classic && c.regex != "" && slices.Contains(match(c.regex, m.topics), topic.Name) {
+				wanted[topic.Name] = true
+			}
 		}
 	}
 	for topic := range m.topics.All() {
 		for p := range int32(topic.Partitions) {
-			if want := m.g.SubscribedTo(topic.Name); read[partition{topic.ID, p}] != want {
-				m.t.Fatalf("%s-%d is read: %v, subscribed to: %v", topic.Name, p, !want, want)
+			if want := wanted[topic.Name]; read[partition{topic.ID, p}] != want {
+				m.t.Fatalf("%s-%d is read: %v, subscribed to: %v, group %s", topic.Name, p, !want, want, m.state())
 			}
 		}
 	}
