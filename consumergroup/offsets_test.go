@@ -237,12 +237,12 @@ func TestTopicsDeleted(t *testing.T) {
 		{"as it should", func(r *rig) { r.c.TopicsDeleted([]string{"orders"}) }},
 		{"while an append fails", func(r *rig) {
 			at := r.logs[0].appends + 1
-			r.logs[0].before = func(n int) (time.Duration, bool, error) {
+			r.logs[0].fault(func(n int) (time.Duration, bool, error) {
 				if n == at {
 					return time.Second, false, errInjected
 				}
 				return 0, true, nil
-			}
+			})
 			r.c.TopicsDeleted([]string{"orders"})
 			synctest.Wait()
 			r.c.TopicsDeleted([]string{"gone before"})

@@ -32,24 +32,24 @@ func (s State) String() string {
 	return [...]string{"loading", "serving", "damaged", "resigned"}[s]
 }
 
-// queue is what waits for a shard's goroutine: calls from any goroutine, bounded, in their order; topics that are gone; inspections.
-// Calls are let in while the shard serves, and the rest until it has resigned: it waits while a shard loads.
+// queue is what waits for a shard's goroutine, from any goroutine, in its order. Calls are bounded, and let in while the shard serves. Topics that
+// are gone wait while it loads: what is committed for a topic of the same name comes after them.
 type queue struct {
 	wake chan struct{} // holds one: there is something to do
 
 	mu       sync.Mutex
 	state    State
-	calls    []queued
-	head     int // of calls
+	items    []queued
+	head     int // of items
 	bytes    int
-	gone     []string
-	inspects []func(*registry)
+	inspects []func(*registry) // beside the order
 }
 
-// queued is a call with the weight of its request.
+// queued is a call with the weight of its request, or names of topics that are gone.
 type queued struct {
 	call   *step.Call
 	weight int
+	gone   []string
 }
 
 func newQueue() *queue { return &queue{wake: make(chan struct{}, 1)} }
@@ -64,36 +64,36 @@ func (q *queue) push(c *step.Call) error {
 		return kerr.CoordinatorLoadInProgress
 	case q.state != Serving:
 		return kerr.NotCoordinator
-	case len(q.calls)-q.head >= maxQueued || q.bytes+n > maxQueuedBytes && q.bytes > 0:
+	case len(q.items)-q.head >= maxQueued || q.bytes+n > maxQueuedBytes && q.bytes > 0:
 		return kerr.NotCoordinator // what every client tries again, after it has asked for the coordinator
 	}
-	q.calls = append(q.calls, queued{c, n})
+	q.items = append(q.items, queued{call: c, weight: n})
 	q.bytes += n
 	q.signal()
 	return nil
 }
 
-// pop takes the oldest call, nil if there is none.
-func (q *queue) pop() *step.Call {
+// pop takes the oldest item.
+func (q *queue) pop() (queued, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.head == len(q.calls) {
-		return nil
+	if q.head == len(q.items) {
+		return queued{}, false
 	}
-	c := q.calls[q.head]
-	q.calls[q.head] = queued{}
-	q.bytes -= c.weight
-	if q.head++; q.head == len(q.calls) {
-		q.calls, q.head = q.calls[:0], 0
+	i := q.items[q.head]
+	q.items[q.head] = queued{}
+	q.bytes -= i.weight
+	if q.head++; q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
 	}
-	return c.call
+	return i, true
 }
 
 // forget notes topics that are gone.
 func (q *queue) forget(names []string) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.gone = append(q.gone, names...)
+	q.items = append(q.items, queued{gone: names})
 	q.signal()
 }
 
@@ -109,24 +109,32 @@ func (q *queue) inspect(fn func(*registry)) bool {
 	return true
 }
 
-// aside takes what waits beside the calls.
-func (q *queue) aside() (gone []string, inspects []func(*registry)) {
+// inspections takes what inspects.
+func (q *queue) inspections() []func(*registry) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	gone, inspects = q.gone, q.inspects
-	q.gone, q.inspects = nil, nil
-	return gone, inspects
+	fns := q.inspects
+	q.inspects = nil
+	return fns
 }
 
 // become changes the state, and hands back what waits where the new one does not serve it.
-func (q *queue) become(s State) (calls []queued, inspects []func(*registry)) {
+func (q *queue) become(s State) (calls []*step.Call, inspects []func(*registry)) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.state = s; s == Serving {
 		return nil, nil
 	}
-	calls, inspects = q.calls[q.head:], q.inspects
-	q.calls, q.head, q.bytes, q.inspects = nil, 0, 0, nil
+	var keep []queued
+	for _, i := range q.items[q.head:] {
+		if i.call != nil {
+			calls = append(calls, i.call)
+		} else {
+			keep = append(keep, i)
+		}
+	}
+	inspects = q.inspects
+	q.items, q.head, q.bytes, q.inspects = keep, 0, 0, nil
 	return calls, inspects
 }
 

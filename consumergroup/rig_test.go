@@ -1,6 +1,7 @@
 package consumergroup
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"iter"
@@ -50,6 +51,13 @@ func (l *memoryLog) Append(ctx context.Context, b []byte) error {
 		l.put(b)
 	}
 	return err
+}
+
+// fault sets what appends do from now on.
+func (l *memoryLog) fault(before func(n int) (takes time.Duration, store bool, err error)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.before = before
 }
 
 func (l *memoryLog) put(b []byte) {
@@ -117,6 +125,8 @@ type rig struct {
 	c      *Coordinator
 	logs   []*memoryLog
 	topics fakeTopics
+	// assignment is what a lone member of a classic group gives itself; nil: "all".
+	assignment []byte
 }
 
 func options(partitions int) Options {
@@ -259,8 +269,12 @@ func (r *rig) member(group string) (string, int32) {
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Version, sync.Group, sync.MemberID, sync.Generation = 5, group, id, joined.Generation
 	sync.ProtocolType, sync.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
-	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: id, MemberAssignment: []byte("all")}}
-	if got := r.ask(sync).(*kmsg.SyncGroupResponse); got.ErrorCode != 0 || string(got.MemberAssignment) != "all" {
+	all := r.assignment
+	if all == nil {
+		all = []byte("all")
+	}
+	sync.GroupAssignment = []kmsg.SyncGroupRequestGroupAssignment{{MemberID: id, MemberAssignment: all}}
+	if got := r.ask(sync).(*kmsg.SyncGroupResponse); got.ErrorCode != 0 || !bytes.Equal(got.MemberAssignment, all) {
 		r.t.Fatalf("sync: %+v", got)
 	}
 	return id, joined.Generation

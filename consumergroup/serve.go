@@ -31,8 +31,10 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
 	s.forget(r, o)
 	for {
 		now := time.Now()
-		drained := s.calls(r, o)
-		s.asides(r, o)
+		drained := s.drain(r, o)
+		for _, fn := range s.queue.inspections() {
+			fn(r)
+		}
 		if drained { // members that were heard before now have been: none is thrown out because the journal was slow
 			s.ticks(r, o, now)
 			s.wind(r, o, now)
@@ -60,14 +62,19 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
 	}
 }
 
-// calls runs the steps of the calls that wait, and reports whether that was all of them.
-func (s *shard) calls(r *registry, o *outbox) bool {
+// drain runs the steps that wait in the queue, and reports whether that was all of them.
+func (s *shard) drain(r *registry, o *outbox) bool {
 	for !o.full() {
-		c := s.queue.pop()
-		if c == nil {
+		i, ok := s.queue.pop()
+		switch {
+		case !ok:
 			return true
+		case i.call != nil:
+			s.step(r, o, func(st *step.Step) { r.handle(st, i.call) })
+		default:
+			s.gone = append(s.gone, i.gone...)
+			s.forget(r, o)
 		}
-		s.step(r, o, func(st *step.Step) { r.handle(st, c) })
 	}
 	return false
 }
@@ -91,18 +98,6 @@ func (s *shard) step(r *registry, o *outbox, run func(*step.Step)) {
 	}
 	for _, reply := range st.Replies {
 		o.hold(held{reply: reply})
-	}
-}
-
-// asides does what waits beside the calls.
-func (s *shard) asides(r *registry, o *outbox) {
-	gone, inspects := s.queue.aside()
-	for _, fn := range inspects {
-		fn(r)
-	}
-	if len(gone) > 0 {
-		s.gone = append(s.gone, gone...)
-		s.forget(r, o)
 	}
 }
 

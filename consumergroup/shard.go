@@ -92,8 +92,8 @@ func (s *shard) close(to State, r *registry, o *outbox) {
 		}
 		s.drop(r)
 	}
-	for _, q := range calls {
-		q.call.Answer(step.Failure(q.call.Request, kerr.NotCoordinator))
+	for _, c := range calls {
+		c.Answer(step.Failure(c.Request, kerr.NotCoordinator))
 	}
 	for _, fn := range inspects {
 		fn(nil)

@@ -26,7 +26,7 @@ func slow(d time.Duration) func(int) (time.Duration, bool, error) {
 func TestNothingIsAnsweredBeforeItIsCommitted(t *testing.T) {
 	inBubble(t, options(1), func(t *testing.T, r *rig) {
 		r.ask(commit("g", "orders", 0, 1))
-		r.logs[0].before = slow(time.Second)
+		r.logs[0].fault(slow(time.Second))
 		set := r.start(commit("g", "orders", 0, 2))
 		get := r.start(fetchAllOf("g"))
 		r.pass(999 * time.Millisecond)
@@ -46,7 +46,7 @@ func TestNothingIsAnsweredBeforeItIsCommitted(t *testing.T) {
 // TestWhatArrivesDuringAnAppendIsOneBatch: a thousand clients cost two appends.
 func TestWhatArrivesDuringAnAppendIsOneBatch(t *testing.T) {
 	inBubble(t, options(1), func(t *testing.T, r *rig) {
-		r.logs[0].before = slow(10 * time.Millisecond)
+		r.logs[0].fault(slow(10 * time.Millisecond))
 		var all []*asked
 		for i := range 1000 {
 			all = append(all, r.start(commit(fmt.Sprintf("g%d", i), "orders", 0, 7)))
@@ -71,7 +71,7 @@ func TestBatchesAreBounded(t *testing.T) {
 	o := options(1)
 	o.MaxBatch = 8 << 10
 	inBubble(t, o, func(t *testing.T, r *rig) {
-		r.logs[0].before = slow(time.Millisecond)
+		r.logs[0].fault(slow(time.Millisecond))
 		var all []*asked
 		for i := range 100 {
 			req := commit(fmt.Sprintf("g%d", i), "orders", 0, 7)
@@ -111,12 +111,12 @@ func TestAppendFails(t *testing.T) {
 		t.Run(fmt.Sprintf("stored %v", stored), func(t *testing.T) {
 			inBubble(t, options(1), func(t *testing.T, r *rig) {
 				r.ask(commit("g", "orders", 0, 1))
-				r.logs[0].before = func(n int) (time.Duration, bool, error) {
+				r.logs[0].fault(func(n int) (time.Duration, bool, error) {
 					if n == 2 {
 						return time.Second, stored, errInjected
 					}
 					return 0, true, nil
-				}
+				})
 				first := r.start(commit("g", "orders", 0, 2))
 				synctest.Wait() // it is being appended
 				second, waits := r.start(commit("g", "orders", 0, 3)), r.start(fetchAllOf("g"))
@@ -142,7 +142,7 @@ func TestLateAppendIsFenced(t *testing.T) {
 	inBubble(t, options(1), func(t *testing.T, r *rig) {
 		l := r.logs[0]
 		var late []byte
-		l.before = func(n int) (time.Duration, bool, error) {
+		l.fault(func(n int) (time.Duration, bool, error) {
 			if n == 1 {
 				return 0, false, errInjected
 			}
@@ -152,7 +152,7 @@ func TestLateAppendIsFenced(t *testing.T) {
 				l.put(b)
 			}
 			return 0, true, nil
-		}
+		})
 		o := outbox{maxBatch: 1 << 20}
 		e := &journal.OffsetCommit{Group: "g", Topic: "orders", Value: &kmsg.OffsetCommitValue{Offset: 9, LeaderEpoch: -1, ExpireTimestamp: -1}}
 		if err := o.write([]journal.Entry{e}, 1); err != nil {
@@ -280,7 +280,7 @@ func TestUnknownRecordsAreSkipped(t *testing.T) {
 func TestResign(t *testing.T) {
 	inBubble(t, options(1), func(t *testing.T, r *rig) {
 		id, generation := r.member("g")
-		r.logs[0].before = slow(time.Hour) // until ctx ends
+		r.logs[0].fault(slow(time.Hour)) // until ctx ends
 		other := r.ask(join("h", "")).(*kmsg.JoinGroupResponse).MemberID
 		all := []*asked{
 			r.start(join("g", "")), // MEMBER_ID_REQUIRED, not held up by anything
@@ -370,7 +370,8 @@ func TestQueueIsBounded(t *testing.T) {
 	if n != maxQueuedBytes>>20-1 {
 		t.Errorf("%d calls of a MiB are let in", n)
 	}
-	for q.pop() != nil {
+	for ok := true; ok; {
+		_, ok = q.pop()
 	}
 	if q.bytes != 0 {
 		t.Errorf("%d bytes are held by nothing", q.bytes)
