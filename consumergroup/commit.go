@@ -18,11 +18,11 @@ import (
 // Versions: 0 has no member, 2 to 4 a retention time, 6 a leader epoch, 7 static members, 9 members of consumer groups, 10 topic ids.
 func (r *registry) offsetCommit(s *step.Step, c *step.Call, req *kmsg.OffsetCommitRequest) {
 	resp := req.ResponseKind().(*kmsg.OffsetCommitResponse)
-	named, commits := r.readCommit(s, req, resp)
+	commits := r.readCommit(s, req, resp)
 	var g *group
 	if len(commits) > 0 {
 		var err error
-		if g, err = r.mayCommit(s, req, named, commits); err != nil {
+		if g, err = r.mayCommit(s, req, commits); err != nil {
 			refuseRest(resp, step.Code(err))
 			s.Reply(c, resp)
 			return
@@ -38,11 +38,11 @@ func (r *registry) offsetCommit(s *step.Step, c *step.Call, req *kmsg.OffsetComm
 	}
 }
 
-// readCommit fills in the response, with an error for what cannot be committed whoever asks, and makes the entries of the rest, with the ids
-// of their topics beside.
+// readCommit fills in the response, with an error for what cannot be committed whoever asks, and makes the entries of the rest. They have the id of
+// their topic, also where it was named: so an offset never counts for a later topic of the name.
 func (r *registry) readCommit(
 	s *step.Step, req *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse,
-) (ids [][16]byte, commits []*journal.OffsetCommit) {
+) (commits []*journal.OffsetCommit) {
 	topics := r.c.o.Topics()
 	expires := int64(-1)
 	if req.Version >= 2 && req.Version <= 4 && req.RetentionTimeMillis != -1 {
@@ -66,16 +66,15 @@ func (r *registry) readCommit(
 			})
 			both.e = journal.OffsetCommit{Group: req.Group, Topic: topic.Name, Partition: p.Partition, Value: &both.v}
 			both.v = kmsg.OffsetCommitValue{
-				Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, CommitTimestamp: s.Now.UnixMilli(), ExpireTimestamp: expires, TopicID: asked.TopicID,
+				Offset: p.Offset, LeaderEpoch: p.LeaderEpoch, CommitTimestamp: s.Now.UnixMilli(), ExpireTimestamp: expires, TopicID: topic.ID,
 			}
 			if p.Metadata != nil {
 				both.v.Metadata = *p.Metadata
 			}
 			commits = append(commits, &both.e)
-			ids = append(ids, topic.ID)
 		}
 	}
-	return ids, commits
+	return commits
 }
 
 // named finds a topic by name or by id.
@@ -108,7 +107,7 @@ func (r *registry) checkPartition(p *kmsg.OffsetCommitRequestTopicPartition, t c
 func tooLong(s string, limit int) bool { return len(s) > limit && utf8.RuneCountInString(s) > limit }
 
 // mayCommit is the group that a commit belongs to, which is made where the commit comes from outside any group.
-func (r *registry) mayCommit(s *step.Step, req *kmsg.OffsetCommitRequest, ids [][16]byte, commits []*journal.OffsetCommit) (*group, error) {
+func (r *registry) mayCommit(s *step.Step, req *kmsg.OffsetCommitRequest, commits []*journal.OffsetCommit) (*group, error) {
 	g := r.groups[req.Group]
 	switch {
 	case g == nil && req.Generation < 0:
@@ -124,8 +123,8 @@ func (r *registry) mayCommit(s *step.Step, req *kmsg.OffsetCommitRequest, ids []
 	if err != nil || check == nil {
 		return g, err
 	}
-	for i, e := range commits {
-		if err := check(ids[i], e.Partition); err != nil {
+	for _, e := range commits {
+		if err := check(e.Value.TopicID, e.Partition); err != nil {
 			return g, err
 		}
 	}

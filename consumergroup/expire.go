@@ -28,14 +28,18 @@ func (r *registry) expire(s *step.Step, g *group) {
 	}
 }
 
-// forgetTopics forgets the offsets of topics that are gone.
+// forgetTopics forgets the offsets of topics that are gone, but not those that were committed for a topic that was made under the name since.
 func (r *registry) forgetTopics(s *step.Step, names []string) {
+	topics := r.c.o.Topics()
 	for _, g := range r.groups {
 		before := len(s.Entries)
 		var gone []offsets.Partition
 		for _, name := range names {
-			for p := range g.offsets.Topic(name) {
-				gone = append(gone, offsets.Partition{Topic: name, Partition: p})
+			now, _ := topics.Topic(name)
+			for p, c := range g.offsets.Topic(name) {
+				if now.ID == [16]byte{} || c.TopicID != now.ID {
+					gone = append(gone, offsets.Partition{Topic: name, Partition: p})
+				}
 			}
 		}
 		if g.forget(s, gone); len(s.Entries) > before {

@@ -19,11 +19,12 @@ import (
 // model drives a coordinator at random, over journals that fail, and keeps what it has promised.
 type model struct {
 	*rig
-	rand   *rand.Rand
-	calls  []*asked
-	next   int64 // the next offset to commit: they only grow, so the largest that was acknowledged is the least that may be there
-	acked  map[string]map[offsets.Partition]int64
-	member map[string]*modelMember // by group
+	rand     *rand.Rand
+	calls    []*asked
+	next     int64 // the next offset to commit: they only grow, so the largest that was acknowledged is the least that may be there
+	acked    map[string]map[offsets.Partition]int64
+	member   map[string]*modelMember // by group
+	payments byte                    // the id of the topic
 }
 
 // modelMember is the one member that a group has at most here, of either protocol.
@@ -50,6 +51,7 @@ func runModel(t *testing.T, seed uint64) {
 	inBubble(t, o, func(t *testing.T, r *rig) {
 		m := &model{rig: r, rand: rand.New(rand.NewPCG(seed, 1)), acked: map[string]map[offsets.Partition]int64{}, member: map[string]*modelMember{}}
 		faults := []func(int) (time.Duration, bool, error){m.faults(), m.faults()}
+		m.payments = 2
 		for range 60 {
 			for i, l := range r.logs {
 				l.fault(faults[i])
@@ -155,6 +157,8 @@ func (m *model) act() {
 				}
 			}
 		}
+		m.payments++
+		m.setTopics(topic("orders", 1, 8), topic("payments", m.payments, 2)) // it is made again
 		m.c.TopicsDeleted([]string{"payments"})
 	case n == 18:
 		m.call(fetchAllOf(modelGroups...), nil)

@@ -169,20 +169,35 @@ func TestFetchForms(t *testing.T) {
 	})
 }
 
-// TestOffsetsOfARecreatedTopic: what was committed by id for the topic that had the name before is not told.
+// TestOffsetsOfARecreatedTopic: what was committed for the topic that had the name before is not told, and forgetting it leaves alone what has
+// been committed since.
 func TestOffsetsOfARecreatedTopic(t *testing.T) {
-	inBubble(t, options(1), func(t *testing.T, r *rig) {
-		r.ask(parts(10, "", 1, 3))
-		r.topics = fakeTopics{"orders": topic("orders", 7, 8)}
-		if got := r.committed("g"); len(got) != 0 {
-			t.Errorf("offsets %v", got)
-		}
-		one := fetchAllOf("g")
-		one.Groups[0].Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: "orders", Partitions: []int32{3}}}
-		if got := r.ask(one).(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0]; got.Offset != -1 || got.ErrorCode != 0 {
-			t.Errorf("%+v", got)
-		}
-	})
+	for _, req := range []*kmsg.OffsetCommitRequest{parts(8, "orders", 0, 3, 4), parts(10, "", 1, 3, 4)} {
+		t.Run(fmt.Sprintf("version %d", req.Version), func(t *testing.T) {
+			inBubble(t, options(1), func(t *testing.T, r *rig) {
+				r.ask(req)
+				r.setTopics(topic("orders", 7, 8))
+				if got := r.committed("g"); len(got) != 0 {
+					t.Errorf("offsets %v", got)
+				}
+				one := fetchAllOf("g")
+				one.Groups[0].Topics = []kmsg.OffsetFetchRequestGroupTopic{{Topic: "orders", Partitions: []int32{3}}}
+				if got := r.ask(one).(*kmsg.OffsetFetchResponse).Groups[0].Topics[0].Partitions[0]; got.Offset != -1 || got.ErrorCode != 0 {
+					t.Errorf("%+v", got)
+				}
+				r.ask(commit("g", "orders", 4, 9))
+				r.c.TopicsDeleted([]string{"orders"})
+				synctest.Wait()
+				r.setTopics() // any topic's offsets are told
+				for range 2 {
+					if got := r.committed("g"); !reflect.DeepEqual(got, map[string]map[int32]int64{"orders": {4: 9}}) {
+						t.Errorf("offsets %v", got)
+					}
+					r.reload()
+				}
+			})
+		})
+	}
 }
 
 func offsetDelete(group, topic string, partitions ...int32) *kmsg.OffsetDeleteRequest {
@@ -265,6 +280,7 @@ func TestTopicsDeleted(t *testing.T) {
 				r.ask(commit("both", "orders", 0, 1))
 				r.ask(commit("both", "payments", 0, 2))
 				r.ask(commit("one", "orders", 1, 3))
+				r.setTopics(topic("payments", 2, 2))
 				tc.do(r)
 				r.pass(10 * time.Second)
 				want := map[string]map[int32]int64{"payments": {0: 2}}

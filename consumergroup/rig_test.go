@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -124,7 +125,7 @@ type rig struct {
 	t      *testing.T
 	c      *Coordinator
 	logs   []*memoryLog
-	topics fakeTopics
+	topics atomic.Pointer[fakeTopics]
 	// assignment is what a lone member of a classic group gives itself; nil: "all".
 	assignment []byte
 }
@@ -140,7 +141,8 @@ func options(partitions int) Options {
 func inBubble(t *testing.T, o Options, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, topics: fakeTopics{"orders": topic("orders", 1, 8), "payments": topic("payments", 2, 2)}}
+		r := &rig{t: t}
+		r.setTopics(topic("orders", 1, 8), topic("payments", 2, 2))
 		o.Topics = r.topicsNow
 		r.c = New(o)
 		for i := range o.Partitions {
@@ -296,4 +298,12 @@ func stepCall(r *rig, req kmsg.Request) *step.Call {
 	return &step.Call{Request: req, Answer: (&asked{t: r.t, req: req}).answer}
 }
 
-func (r *rig) topicsNow() consumer.Topics { return r.topics }
+func (r *rig) topicsNow() consumer.Topics { return *r.topics.Load() }
+
+func (r *rig) setTopics(all ...consumer.Topic) {
+	f := fakeTopics{}
+	for _, t := range all {
+		f[t.Name] = t
+	}
+	r.topics.Store(&f)
+}

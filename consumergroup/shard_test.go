@@ -452,7 +452,8 @@ func assign(member string, generation int32, sizes map[string]int) *kmsg.SyncGro
 // TestCloseIsBounded: it ends with its context, even if an append never returns.
 func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := &rig{t: t, topics: fakeTopics{"orders": topic("orders", 1, 8)}}
+		r := &rig{t: t}
+		r.setTopics(topic("orders", 1, 8))
 		stuck := &stuckLog{free: make(chan struct{})}
 		o := options(1)
 		o.Topics = r.topicsNow
