@@ -23,7 +23,7 @@ func testConfig(dir string) config.Config {
 	return cfg
 }
 
-func testContext(t *testing.T) context.Context {
+func testContext(t testing.TB) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testWait)
 	t.Cleanup(cancel)
@@ -31,7 +31,7 @@ func testContext(t *testing.T) context.Context {
 }
 
 // startBroker starts a whole broker; it is closed at the end of the test, or earlier by the test.
-func startBroker(t *testing.T, cfg config.Config) *Broker {
+func startBroker(t testing.TB, cfg config.Config) *Broker {
 	t.Helper()
 	b, err := Start(testContext(t), cfg, Options{Logger: slog.New(slog.NewTextHandler(t.Output(), nil)), Version: "test"})
 	if err != nil {
@@ -41,7 +41,7 @@ func startBroker(t *testing.T, cfg config.Config) *Broker {
 	return b
 }
 
-func closeBroker(t *testing.T, b *Broker) {
+func closeBroker(t testing.TB, b *Broker) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), testWait)
 	defer cancel()
@@ -51,7 +51,7 @@ func closeBroker(t *testing.T, b *Broker) {
 }
 
 // makeTopic makes a topic and waits for its leaders, as CreateTopics does.
-func makeTopic(t *testing.T, b *Broker, name string, partitions int) *controller.Topic {
+func makeTopic(t testing.TB, b *Broker, name string, partitions int) *controller.Topic {
 	t.Helper()
 	n := controller.NewTopic{Name: name}
 	for range partitions {

@@ -3,11 +3,13 @@ package broker
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -37,6 +39,28 @@ func FuzzDecode(f *testing.F) {
 		msg := row.key.Request()
 		msg.SetVersion(version)
 		_, _ = decode(msg, rest)
+	})
+}
+
+// Whatever a client sends is handled without a panic, by one broker that takes it all.
+func FuzzHandle(f *testing.F) {
+	r := rand.New(rand.NewPCG(1, 2))
+	records, rows := testBatch(f, 2), apis()
+	for i, row := range rows {
+		for version := row.min; version <= row.max; version++ {
+			msg := row.key.Request()
+			v := reflect.ValueOf(msg).Elem()
+			fill(r, v)
+			steer(r, v, "", records)
+			msg.SetVersion(version)
+			f.Add(uint8(i), version, frameOf(msg, 1)[4+minFrameBytes:])
+		}
+	}
+	h := newFrameHandler(fuzzBroker(f), 20*time.Millisecond)
+	f.Fuzz(func(t *testing.T, i uint8, version int16, rest []byte) {
+		frame := binary.BigEndian.AppendUint16(nil, uint16(rows[int(i)%len(rows)].key))
+		frame = binary.BigEndian.AppendUint16(frame, uint16(version))
+		h.do(t, append(append(frame, 0, 0, 0, 1), rest...))
 	})
 }
 
@@ -86,9 +110,12 @@ func steer(r *rand.Rand, v reflect.Value, name string, records []byte) {
 			steer(r, v.Elem(), name, records)
 		}
 	case reflect.Slice:
-		if name == "Records" {
+		switch {
+		case name == "Records":
 			v.SetBytes(records)
 			return
+		case r.IntN(3) == 0: // many fields mean something only where others are empty
+			v.SetLen(0)
 		}
 		for i := range v.Len() {
 			steer(r, v.Index(i), name, records)
@@ -101,6 +128,10 @@ func steer(r *rand.Rand, v reflect.Value, name string, records []byte) {
 	case reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if r.IntN(4) > 0 {
 			v.SetInt(int64(r.IntN(5)) - 2)
+		}
+	case reflect.Bool:
+		if strings.HasPrefix(name, "Validate") && r.IntN(4) > 0 {
+			v.SetBool(false) // it ends most requests early
 		}
 	}
 }
@@ -120,25 +151,37 @@ func (sink) Close() error                     { return nil }
 func (sink) LocalAddr() net.Addr              { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 9092} }
 func (sink) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1} }
 
-// handleFrame decodes a frame, runs its handler to the end and encodes the response. What waits longer than wait ends as if the
-// client had gone.
-func handleFrame(b *Broker, wait time.Duration) func(t testing.TB, in []byte) {
-	c := newConn(b.kafka, sink{}, netip.Addr{})
-	return func(_ testing.TB, in []byte) {
-		if len(in) < minFrameBytes {
-			return
-		}
-		f := frame{bytes: bytes.Clone(in)}
-		ctx, cancel := context.WithTimeout(context.Background(), wait)
-		defer cancel()
-		p, err := c.start(ctx, &f)
-		if err == nil && p.finish != nil {
-			_ = c.respond(ctx, p, false)
-		}
+// frameHandler decodes frames, runs their handlers to the end and encodes the responses. What waits longer than wait ends as if
+// the client had gone.
+type frameHandler struct {
+	c            *conn
+	wait         time.Duration
+	came, passed int // frames, and those that a handler was run for
+}
+
+func newFrameHandler(b *Broker, wait time.Duration) *frameHandler {
+	return &frameHandler{c: newConn(b.kafka, sink{}, netip.Addr{}), wait: wait}
+}
+
+func (h *frameHandler) do(_ testing.TB, in []byte) {
+	h.came++
+	if len(in) < minFrameBytes {
+		return
+	}
+	f := frame{bytes: bytes.Clone(in)}
+	ctx, cancel := context.WithTimeout(context.Background(), h.wait)
+	defer cancel()
+	p, err := h.c.start(ctx, &f)
+	if err != nil {
+		return
+	}
+	h.passed++
+	if p.finish != nil {
+		_ = h.c.respond(ctx, p, false)
 	}
 }
 
-func fuzzBroker(t *testing.T) *Broker {
+func fuzzBroker(t testing.TB) *Broker {
 	cfg := testConfig(t.TempDir())
 	cfg.Durability, cfg.AutoCreateTopics, cfg.HTTPAddr = flush.OS, false, ""
 	b := startBroker(t, cfg)
@@ -172,8 +215,13 @@ func TestDamagedRequests(t *testing.T) {
 		wait time.Duration
 	}{{"handle", fast, 28_000, 2 * time.Millisecond}, {"commands", slow, 2_000, 100 * time.Millisecond}} {
 		t.Run(tt.name, func(t *testing.T) {
-			g := fuzz.Target{Runs: tt.runs, Make: requestMaker(t, tt.rows), Do: handleFrame(b, tt.wait), Allowance: 64 << 20}
+			h := newFrameHandler(b, tt.wait)
+			g := fuzz.Target{Runs: tt.runs, Intact: 4, Make: requestMaker(t, tt.rows), Do: h.do, Allowance: 64 << 20}
 			g.Run(t)
+			if h.passed < h.came/2 {
+				t.Errorf("%d of %d requests came to a handler, at least half should", h.passed, h.came)
+			}
+			t.Logf("%d of %d requests came to a handler", h.passed, h.came)
 		})
 	}
 	b.maxPartitions = 100

@@ -15,10 +15,10 @@ type inputs struct {
 	buf    []byte
 }
 
-// next returns the next input, valid until the following call: one of eight is left as it is.
+// next returns the next input, valid until the following call.
 func (in *inputs) next() []byte {
 	in.buf = append(in.buf[:0], in.valid()...)
-	if in.r.IntN(8) > 0 {
+	if in.r.IntN(8) >= max(1, in.target.Intact) {
 		for range 1 + in.r.IntN(4) {
 			in.buf = in.mutate(in.buf)
 		}
