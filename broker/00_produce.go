@@ -51,6 +51,7 @@ func startProduce(ctx context.Context, b *Broker, r *request) finish {
 	ctx, cancel := context.WithTimeout(ctx, max(milliseconds(req.TimeoutMillis), minProduceWait))
 	p.start(ctx, r.conn, req)
 	if p.acks != 0 {
+		r.ready = p.settled
 		return func(context.Context) reply {
 			defer cancel()
 			return p.finish(ctx)
@@ -215,6 +216,16 @@ func checkNoBatch(rest []byte) error {
 		err = fmt.Errorf("%w: exactly one record batch per partition is allowed", errInvalidRecord)
 	}
 	return err
+}
+
+// settled says whether all appends have their outcome.
+func (p *produce) settled() bool {
+	for _, w := range p.waiting {
+		if !w.pending.Settled() {
+			return false
+		}
+	}
+	return true
 }
 
 // finish waits for the appends and fills in their answers.

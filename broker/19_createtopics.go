@@ -69,8 +69,10 @@ func startCreateTopics(_ context.Context, b *Broker, r *request) finish {
 	}
 }
 
-// milliseconds is a client's timeout; none or less is no time at all.
-func milliseconds(n int32) time.Duration { return time.Duration(max(n, 0)) * time.Millisecond }
+// milliseconds is a client's timeout, of maxRequestTime at most; none or less is no time at all.
+func milliseconds(n int32) time.Duration {
+	return min(time.Duration(max(n, 0))*time.Millisecond, maxRequestTime)
+}
 
 // topicCreator answers one CreateTopics request.
 type topicCreator struct {

@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"sync"
-	"time"
 
 	"github.com/quirelog/quire/partition"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -15,7 +14,7 @@ import (
 func startDeleteRecords(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.DeleteRecordsRequest)
 	return func(ctx context.Context) reply {
-		ctx, cancel := context.WithTimeout(ctx, max(time.Duration(req.TimeoutMillis)*time.Millisecond, 0))
+		ctx, cancel := context.WithTimeout(ctx, milliseconds(req.TimeoutMillis))
 		defer cancel()
 		v := b.view()
 		resp := kmsg.NewPtrDeleteRecordsResponse()

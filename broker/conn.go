@@ -39,6 +39,7 @@ type conn struct {
 // pending is a request between the reader and the writer.
 type pending struct {
 	finish      finish
+	ready       func() bool // see request
 	correlation int32
 	flexible    bool // the response header has a tag section
 	route       *route
@@ -242,35 +243,55 @@ func (c *conn) start(ctx context.Context, f *frame) (pending, error) {
 	r := &request{msg: msg, clientID: c.clientID, conn: c}
 	p.finish = p.route.start(ctx, c.l.b, r)
 	p.uncharged = r.uncharged
+	p.ready = r.ready
 	return p, nil
 }
 
-// write finishes requests in order until the queue is closed. After a failure it goes on finishing, so that what requests hold
-// is given back, but writes no more.
+// write finishes requests in order until the queue is closed. Responses leave together while the next one is there without waiting.
+// After a failure it goes on finishing, so that what requests hold is given back, but writes no more.
 func (c *conn) write(ctx context.Context) {
 	failed := false
-	for p := range c.queue {
+	check := func(p *pending, err error) {
+		if err != nil && !failed {
+			failed = true
+			c.nc.Close() // ends the reader, which ends ctx
+			c.l.b.log.Debug("response failed", "remote", c.remote, "request", p.route.key.Name(), "reason", err)
+		}
+	}
+	for p, open := <-c.queue; open; {
 		if p.finish != nil {
-			if err := c.respond(ctx, p, failed); err != nil && !failed {
-				failed = true
-				c.nc.Close() // ends the reader, which ends ctx
-				c.l.b.log.Debug("response failed", "remote", c.remote, "request", p.route.key.Name(), "reason", err)
+			if !failed && (p.ready == nil || !p.ready()) {
+				check(&p, c.w.flush())
 			}
+			check(&p, c.respond(ctx, &p, failed))
 		}
 		p.route.metrics.observe(time.Since(p.began))
 		c.l.budget.release(p.held)
 		c.inFlight.Add(-1)
+		last := p
+		select {
+		case p, open = <-c.queue:
+			continue
+		default:
+		}
+		if !failed {
+			check(&last, c.w.flush())
+		}
+		p, open = <-c.queue
+	}
+	if !failed {
+		_ = c.w.flush() // the connection ends: nobody else is to be told
 	}
 }
 
-func (c *conn) respond(ctx context.Context, p pending, failed bool) error {
+func (c *conn) respond(ctx context.Context, p *pending, failed bool) error {
 	r := p.finish(ctx)
 	defer r.close()
 	switch {
 	case failed || ctx.Err() != nil: // nobody is there to read it
 		return nil
 	case r.err != nil:
-		return r.err
+		return errors.Join(r.err, c.w.flush()) // earlier ones are answered
 	}
 	return c.w.response(p.correlation, p.flexible, &r)
 }

@@ -23,7 +23,10 @@ func BenchmarkConnection(b *testing.B) {
 }
 
 func benchmarkFrames(b *testing.B, frame []byte) {
-	nothing := func(_ context.Context, _ *Broker, r *request) finish { return answer(r.msg.ResponseKind()) }
+	nothing := func(_ context.Context, _ *Broker, r *request) finish {
+		r.ready = func() bool { return true }
+		return answer(r.msg.ResponseKind())
+	}
 	l := serveRows(b, nil, api{kmsg.Produce, 0, 13, nothing}, api{kmsg.Heartbeat, 0, 4, nothing})
 	nc, err := net.Dial("tcp", l.ln.Addr().String())
 	if err != nil {

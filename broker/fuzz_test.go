@@ -177,7 +177,8 @@ func (h *frameHandler) do(_ testing.TB, in []byte) {
 	}
 	h.passed++
 	if p.finish != nil {
-		_ = h.c.respond(ctx, p, false)
+		_ = h.c.respond(ctx, &p, false)
+		_ = h.c.w.flush()
 	}
 }
 

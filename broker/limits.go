@@ -87,6 +87,14 @@ const (
 	// writeTimeout is how long one write to a peer may be stuck.
 	writeTimeout = 30 * time.Second
 
+	// responseGrace is how long a peer may take to read a response, beside its length at frameRate. It bounds those who read a
+	// little of a long one every now and then.
+	responseGrace = time.Minute
+
+	// maxRequestTime is the longest that a request waits for what it asked for, whatever timeout the client sets: it holds
+	// memory meanwhile.
+	maxRequestTime = 5 * time.Minute
+
 	// keptResponseBytes is the largest response buffer that a connection keeps.
 	keptResponseBytes = 64 << 10
 

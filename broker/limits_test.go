@@ -18,6 +18,7 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"readBufferBytes": readBufferBytes, "provenBytes": provenBytes, "eagerFrameBytes": eagerFrameBytes, "decodeFactor": decodeFactor,
 		"recompressBytes": recompressBytes, "freePlain": freePlain, "maxExpansion": maxExpansion, "conversionShare": conversionShare,
 		"usualPlain": usualPlain, "usualExpansion": usualExpansion, "unusualRest": unusualRest,
+		"responseGrace": int(responseGrace / time.Second), "maxRequestTime": int(maxRequestTime / time.Second),
 		"muteTime":   int(muteTime / time.Second),
 		"heldFactor": heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
 		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),

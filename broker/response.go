@@ -3,6 +3,7 @@ package broker
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"math"
 	"net"
@@ -16,14 +17,21 @@ import (
 type responseWriter struct {
 	nc   net.Conn
 	sent prometheus.Counter // bytes
-	buf  []byte             // reused from response to response
+
+	buf   []byte    // responses that are not on their way yet; its memory is reused
+	until time.Time // when the latest of them has to be taken
 }
 
 var streamBuffers = sync.Pool{New: func() any { return bufio.NewWriterSize(nil, streamBufferBytes) }}
 
-// Write writes to the connection; a peer that does not read is given writeTimeout for each write.
+// Write writes to the connection; a peer that does not read is given writeTimeout for each write, and one that reads slowly
+// until w.until.
 func (w *responseWriter) Write(p []byte) (int, error) {
-	if err := w.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	deadline := time.Now().Add(writeTimeout)
+	if w.until.Before(deadline) {
+		deadline = w.until
+	}
+	if err := w.nc.SetWriteDeadline(deadline); err != nil {
 		return 0, err
 	}
 	n, err := w.nc.Write(p)
@@ -31,9 +39,11 @@ func (w *responseWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// response writes one response: length, correlation id, an empty tag section if flexible, body.
+// response encodes one response: length, correlation id, an empty tag section if flexible, body. It is on its way after the next
+// flush, at the latest.
 func (w *responseWriter) response(correlation int32, flexible bool, r *reply) error {
-	b := append(w.buf[:0], 0, 0, 0, 0)
+	at := len(w.buf)
+	b := append(w.buf, 0, 0, 0, 0)
 	b = binary.BigEndian.AppendUint32(b, uint32(correlation))
 	if flexible {
 		b = append(b, 0)
@@ -41,23 +51,46 @@ func (w *responseWriter) response(correlation int32, flexible bool, r *reply) er
 	if r.msg != nil {
 		b = r.msg.AppendTo(b)
 	}
-	w.buf = b
-	if cap(b) > keptResponseBytes {
-		w.buf = nil
-	}
-	size := int64(len(b) - 4)
+	size := int64(len(b) - at - 4)
 	for i := range r.stream {
 		size += int64(len(r.stream[i].head)) + int64(r.stream[i].chunk.Len)
 	}
 	if size > math.MaxInt32 {
-		return fmt.Errorf("response of %d bytes is too long for the protocol", size)
+		return errors.Join(fmt.Errorf("response of %d bytes is too long for the protocol", size), w.flush())
 	}
-	binary.BigEndian.PutUint32(b, uint32(size))
-	if len(r.stream) == 0 {
-		_, err := w.Write(b)
-		return err
+	binary.BigEndian.PutUint32(b[at:], uint32(size))
+	w.buf = b
+	w.until = time.Now().Add(responseTime(size))
+	switch {
+	case len(r.stream) > 0:
+		defer w.reset()
+		return w.stream(b, r.stream)
+	case len(b) > streamBufferBytes:
+		return w.flush()
 	}
-	return w.stream(b, r.stream)
+	return nil
+}
+
+// responseTime is how long a response of n bytes may take: see responseGrace.
+func responseTime(n int64) time.Duration {
+	return responseGrace + time.Duration(n)*time.Second/frameRate
+}
+
+// flush writes what was encoded and is not on its way yet.
+func (w *responseWriter) flush() error {
+	if len(w.buf) == 0 {
+		return nil
+	}
+	defer w.reset()
+	_, err := w.Write(w.buf)
+	return err
+}
+
+func (w *responseWriter) reset() {
+	w.buf = w.buf[:0]
+	if cap(w.buf) > keptResponseBytes {
+		w.buf = nil
+	}
 }
 
 // stream writes head, then the parts. Small pieces leave together; large ones pass the buffer by.

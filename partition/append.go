@@ -243,6 +243,16 @@ func (a *Pending) Wait(ctx context.Context) (Appended, error) {
 	}
 }
 
+// Settled says whether Wait would return at once.
+func (a *Pending) Settled() bool {
+	if a.p == nil {
+		return true
+	}
+	a.p.mu.Lock()
+	defer a.p.mu.Unlock()
+	return a.settled
+}
+
 // giveUp stops waiting, unless the outcome has come meanwhile.
 func (a *Pending) giveUp(ctx context.Context, s *signal) (Appended, error) {
 	mu := &a.p.mu
