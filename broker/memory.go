@@ -20,7 +20,7 @@ var ballast = sync.OnceValue(func() []byte { return make([]byte, gcBallastBytes)
 
 // What a broker takes beside the memory of requests, and room for what is garbage but not collected yet.
 const (
-	baseBytes      = 160 << 20
+	baseBytes      = 112 << 20
 	partitionBytes = 256 << 10 // of one partition with its Raft group
 )
 

@@ -18,8 +18,8 @@ import (
 // and frames of 100 MiB come in: it keeps four fifths of its rate, and the broker's resident memory stays under 512 MiB
 // at its highest.
 //
-// QUIRE_HOSTILE_SECONDS sets how long each of the two is measured (3; `make hostile` has 60, and a producer that sends as fast
-// as it can besides).
+// QUIRE_HOSTILE_SECONDS sets how long each of the two is measured: 3; `make hostile` has 60, and from 10 on there is a
+// producer that sends as fast as it can besides.
 func TestUnderAttack(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes 10 s and 4,000 sockets")
