@@ -143,7 +143,7 @@ func (g *Group) joinKnown(s *step.Step, c *step.Call, protocols []journal.Classi
 	req := c.Request.(*kmsg.JoinGroupRequest)
 	if _, ok := g.pending[req.MemberID]; ok {
 		if req.InstanceID != nil { // such an id is never given to a static member; Kafka stumbles over it
-			g.refuse(s, c, kerr.UnknownServerError)
+			s.Reply(c, refusedJoin(c, "", kerr.UnknownServerError))
 			return
 		}
 		g.forget(req.MemberID)

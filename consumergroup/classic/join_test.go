@@ -65,7 +65,7 @@ func TestJoinErrors(t *testing.T) {
 		"long instance":             {join: joining{instance: tooLong}, want: kerr.InvalidRequest},
 		"long type":                 {join: joining{kind: tooLong + tooLong}, want: kerr.InvalidRequest},
 		"long protocol":             {join: joining{offers: tooLong + tooLong}, want: kerr.InvalidRequest},
-		"an id for another, static": {given: func(h *harness) { h.call(joining{}.request()) }, join: joining{id: "app-1", instance: "i"}, want: kerr.UnknownServerError, id: "app-1"},
+		"an id for another, static": {given: func(h *harness) { h.call(joining{}.request()) }, join: joining{id: "app-1", instance: "i"}, want: kerr.UnknownServerError},
 		"full":                      {given: pair, config: func(c *Config) { c.MaxSize = 2 }, join: joining{}, want: kerr.GroupMaxSizeReached},
 		"full, static":              {given: pair, config: func(c *Config) { c.MaxSize = 2 }, join: joining{instance: "j"}, want: kerr.GroupMaxSizeReached},
 		"too much metadata":         {config: func(c *Config) { c.MaxRecord = 100 }, join: joining{offers: "range=" + strings.Repeat("x", 400)}, want: kerr.GroupMaxSizeReached},
