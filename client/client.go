@@ -17,6 +17,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -108,6 +109,7 @@ type Client struct {
 	mu      sync.Mutex // guards what follows
 	closed  bool
 	replays map[*replay]context.CancelCauseFunc // under way
+	groups  map[*Group]struct{}                 // not closed
 }
 
 // New makes a client. It dials nothing yet: a wrong address shows when something is published or replayed.
@@ -117,7 +119,8 @@ func New(o Options) (*Client, error) {
 		return nil, fmt.Errorf("client options: %w", err)
 	}
 	c := &Client{options: o, room: semaphore.NewWeighted(int64(o.MaxBufferedBytes)), expiry: expiry{timeout: o.Timeout},
-		newPartitionsEvery: 10 * time.Second, replays: make(map[*replay]context.CancelCauseFunc)}
+		newPartitionsEvery: 10 * time.Second, replays: make(map[*replay]context.CancelCauseFunc),
+		groups: make(map[*Group]struct{})}
 	opts := []kgo.Opt{
 		kgo.RequiredAcks(kgo.AllISRAcks()),                                          // and idempotent, which is the default
 		kgo.RecordPartitioner(kgo.UniformBytesPartitioner(64<<10, true, true, nil)), // KIP-794; keys by Kafka's murmur2
@@ -157,7 +160,7 @@ func (c *Client) connect(opts ...kgo.Opt) (*kgo.Client, error) {
 // with it.
 func (c *Client) Admin() *kadm.Client { return kadm.NewClient(c.producer) }
 
-// Close ends replays and closes the connections. A record whose outcome is not known yet fails with ErrClosed: call Flush before to
+// Close ends replays, leaves groups and closes the connections. A record whose outcome is not known yet fails with ErrClosed: call Flush before to
 // wait for those. Closing again does nothing.
 func (c *Client) Close() {
 	c.mu.Lock()
@@ -165,6 +168,19 @@ func (c *Client) Close() {
 	for _, cancel := range c.replays {
 		cancel(ErrClosed)
 	}
+	groups := slices.Collect(maps.Keys(c.groups))
 	c.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), c.options.Timeout)
+	defer cancel()
+	for _, g := range groups {
+		_ = g.Close(ctx) // who wants to know closes the group
+	}
 	c.producer.Close()
+}
+
+// forget drops a group that is closed.
+func (c *Client) forget(g *Group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.groups, g)
 }
