@@ -17,6 +17,9 @@ const noTimestamp = -1
 // needsConversion says whether a topic's configuration asks for more than a look at the batch's header. Other batches are stored
 // byte for byte, undecoded; the bounds on timestamps of most are checked here with the header's largest one.
 func needsConversion(h *batch.Header, c *topicconfig.Config) bool {
+	if c.Compacts { // every record needs a key
+		return true
+	}
 	if c.Compression.Asked && c.Compression.Codec != h.Compression() {
 		return true
 	}
@@ -39,19 +42,22 @@ func (b *Broker) convert(ctx context.Context, raw []byte, h batch.Header, c *top
 	most := min(target.MaxPlain, max(freePlain, len(raw)*maxExpansion))
 	target.MaxPlain = min(most, max(usualPlain, len(raw)*usualExpansion))
 	recompress := c.Compression.Asked && target.Codec != h.Compression()
-	converted, times, err := b.decompress(ctx, raw, target, recompress)
+	converted, seen, err := b.decompress(ctx, raw, target, recompress)
 	if errors.Is(err, batch.ErrPlainTooLarge) && target.MaxPlain < most {
 		target.MaxPlain = most
 		err = b.unusual.do(ctx, func() (err error) {
-			converted, times, err = b.decompress(ctx, raw, target, recompress)
+			converted, seen, err = b.decompress(ctx, raw, target, recompress)
 			return err
 		})
 	}
 	if err != nil {
 		return nil, h, fmt.Errorf("batch of %d bytes: %w", len(raw), err)
 	}
+	if c.Compacts && seen.Keyless >= 0 {
+		return nil, h, fmt.Errorf("%w: record %d of the batch", errNoKey, seen.Keyless)
+	}
 	if !c.LogAppendTime {
-		if err := checkTimes(times, c, now); err != nil {
+		if err := checkTimes(seen.Times, c, now); err != nil {
 			return nil, h, err
 		}
 	}
@@ -63,9 +69,9 @@ func (b *Broker) convert(ctx context.Context, raw []byte, h batch.Header, c *top
 
 // decompress checks the records of a batch and, if recompress says so, puts them into the target's codec, when there is a
 // processor and memory for that.
-func (b *Broker) decompress(ctx context.Context, raw []byte, target batch.Target, recompress bool) ([]byte, batch.Times, error) {
+func (b *Broker) decompress(ctx context.Context, raw []byte, target batch.Target, recompress bool) ([]byte, batch.Scanned, error) {
 	if err := b.converting.Acquire(ctx, 1); err != nil {
-		return nil, batch.Times{}, fmt.Errorf("waiting for a processor to decompress: %w", err)
+		return nil, batch.Scanned{}, fmt.Errorf("waiting for a processor to decompress: %w", err)
 	}
 	defer b.converting.Release(1)
 	if !recompress {
@@ -73,14 +79,14 @@ func (b *Broker) decompress(ctx context.Context, raw []byte, target batch.Target
 	}
 	weight := min(batch.WorkingMemory(raw, target), recompressBytes)
 	if err := b.recompressing.Acquire(ctx, weight); err != nil {
-		return nil, batch.Times{}, fmt.Errorf("waiting for memory to decompress: %w", err)
+		return nil, batch.Scanned{}, fmt.Errorf("waiting for memory to decompress: %w", err)
 	}
 	defer b.recompressing.Release(weight)
 	if recompress {
 		return batch.Recompress(raw, target)
 	}
-	times, err := batch.Scan(raw, target.MaxPlain)
-	return raw, times, err
+	seen, err := batch.Scan(raw, target.MaxPlain)
+	return raw, seen, err
 }
 
 // checkTimes holds the records' timestamps against the topic's bounds.

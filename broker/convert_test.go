@@ -170,6 +170,20 @@ func timedBatch(t testing.TB, codec batch.Compression, value int, times ...int64
 	return raw
 }
 
+// keyedBatch has a record for each key.
+func keyedBatch(t testing.TB, codec batch.Compression, keys ...[]byte) []byte {
+	t.Helper()
+	var records []batch.Record
+	for _, k := range keys {
+		records = append(records, batch.Record{Timestamp: time.Now().UnixMilli(), Key: k, Value: []byte("v")})
+	}
+	raw, err := (&batch.Builder{Compression: codec}).Build(records)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
 func TestConversionRefusals(t *testing.T) {
 	b := startBroker(t, testConfig(t.TempDir()))
 	c := newTestClient(t, b)
@@ -200,6 +214,10 @@ func TestConversionRefusals(t *testing.T) {
 		{"invalid records", map[string]string{"compression.type": "lz4"}, bad, 87},
 		{"larger afterwards", map[string]string{"compression.type": "uncompressed"}, timedBatch(t, batch.Gzip, 2<<20, now), 10},
 		{"within the limit", map[string]string{"compression.type": "gzip"}, timedBatch(t, batch.Zstd, 2<<20, now), 0},
+		{"a key each", map[string]string{"cleanup.policy": "compact"}, keyedBatch(t, batch.Zstd, []byte("k"), []byte{}), 0},
+		{"no key", map[string]string{"cleanup.policy": "compact,delete"}, keyedBatch(t, batch.None, []byte("k"), nil), 87},
+		{"no key, recompressed", map[string]string{"cleanup.policy": "compact", "compression.type": "gzip"},
+			keyedBatch(t, batch.LZ4, nil), 87},
 		{"decompressed limit", map[string]string{"compression.type": "gzip", "max.decompressed.message.bytes": "1048576"},
 			timedBatch(t, batch.Zstd, 2<<20, now), 10}, // the last: the connection is muted
 	} {

@@ -28,6 +28,7 @@ var (
 	errInvalidAssignment = errors.New("invalid replica assignment")
 	errInvalidRecord     = errors.New("invalid record batch")
 	errInvalidAcks       = errors.New("acks must be -1, 0 or 1")
+	errNoKey             = errors.New("a compacted topic takes no record without a key")
 	errTooLarge          = errors.New("record batch is larger than max.message.bytes")
 	errTimestamp         = errors.New("timestamp is out of range")
 	errCompression       = errors.New("unsupported compression type")
@@ -74,6 +75,7 @@ var kafkaErrors = []struct {
 	{batch.ErrInvalidRecord, kerr.InvalidRecord},
 	{batch.ErrTooLarge, kerr.MessageTooLarge},
 	{errInvalidRecord, kerr.InvalidRecord},
+	{errNoKey, kerr.InvalidRecord},
 	{errTooLarge, kerr.MessageTooLarge},
 	{errTimestamp, kerr.InvalidTimestamp},
 	{errCompression, kerr.UnsupportedCompressionType},

@@ -8,12 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quirelog/quire/broker/config"
 	"github.com/quirelog/quire/broker/quiretest"
 	"github.com/quirelog/quire/client"
 )
 
 // protocols are the ways to join: classic, and the broker's assignors.
 var protocols = []string{"", "uniform", "range"}
+
+// quickHeartbeats lets members of the new protocol hear of changes at once.
+func quickHeartbeats(c *config.Config) { c.Groups.Heartbeat, c.Groups.Interval = 50*time.Millisecond, 0 }
 
 func joinGroup(t *testing.T, c *client.Client, o client.GroupOptions) *client.Group {
 	t.Helper()
@@ -63,7 +67,7 @@ func committedOffset(t *testing.T, c *client.Client, group, topic string) int64 
 func TestGroupGoesOnAfterWhatItCommitted(t *testing.T) {
 	for _, assignor := range protocols {
 		t.Run(assignor, func(t *testing.T) {
-			b := quiretest.Start(t, partitions(4))
+			b := quiretest.Start(t, partitions(4), quickHeartbeats)
 			c := newClient(t, b, client.Options{})
 			publish(t, c, numbered("orders", 100, time.Now())...)
 			o := client.GroupOptions{Group: "workers", Topics: []string{"orders"}, ServerAssignor: assignor}
@@ -92,7 +96,7 @@ func TestGroupGoesOnAfterWhatItCommitted(t *testing.T) {
 }
 
 func TestGroupReadsAgainWhatWasNotCommitted(t *testing.T) {
-	b := quiretest.Start(t, partitions(1))
+	b := quiretest.Start(t, partitions(1), quickHeartbeats)
 	c := newClient(t, b, client.Options{})
 	publish(t, c, numbered("orders", 3, time.Now())...)
 	o := client.GroupOptions{Group: "workers", Topics: []string{"orders"}}
@@ -114,7 +118,7 @@ func TestGroupReadsAgainWhatWasNotCommitted(t *testing.T) {
 }
 
 func TestCommitCoversOnlyWhatIsFinished(t *testing.T) {
-	b := quiretest.Start(t, partitions(1))
+	b := quiretest.Start(t, partitions(1), quickHeartbeats)
 	c := newClient(t, b, client.Options{})
 	publish(t, c, numbered("orders", 3, time.Now())...)
 	g := joinGroup(t, c, client.GroupOptions{Group: "workers", Topics: []string{"orders"}})
@@ -135,7 +139,7 @@ func TestCommitCoversOnlyWhatIsFinished(t *testing.T) {
 func TestRevokedPartitionIsDrained(t *testing.T) {
 	for _, assignor := range protocols {
 		t.Run(assignor, func(t *testing.T) {
-			b := quiretest.Start(t, partitions(2))
+			b := quiretest.Start(t, partitions(2), quickHeartbeats)
 			c := newClient(t, b, client.Options{})
 			publish(t, c, numbered("orders", 40, time.Now())...)
 			o := client.GroupOptions{Group: "workers", Topics: []string{"orders"}, ServerAssignor: assignor}
@@ -214,7 +218,7 @@ func forward(ctx context.Context, g *client.Group, to chan<- *client.Message) {
 }
 
 func TestCommitAfterThePartitionHasGone(t *testing.T) {
-	b := quiretest.Start(t, partitions(1))
+	b := quiretest.Start(t, partitions(1), quickHeartbeats)
 	c := newClient(t, b, client.Options{})
 	publish(t, c, numbered("orders", 2, time.Now())...)
 	g := joinGroup(t, c, client.GroupOptions{Group: "workers", Topics: []string{"orders"}})

@@ -40,7 +40,7 @@ func describeKeys(kind kmsg.ConfigResourceType, name string, keys ...string) req
 	})
 }
 
-// listCases append to and subtract from lists (KIP-339), as far as they do not ask for compaction.
+// listCases append to and subtract from lists (KIP-339).
 func listCases() []refereeCase {
 	const set, unset, add, sub = kmsg.IncrementalAlterConfigOpSet, kmsg.IncrementalAlterConfigOpDelete,
 		kmsg.IncrementalAlterConfigOpAppend, kmsg.IncrementalAlterConfigOpSubtract
@@ -53,7 +53,8 @@ func listCases() []refereeCase {
 		{add, "delete", "delete DYN"}, {unset, "", "delete DEFAULT"}, {sub, "nonsense", "delete DYN"}, {add, "nonsense", ""},
 		{add, "delete,delete", ""}, {add, "", ""}, {sub, "", ""}, {sub, "delete", "= DYN"}, {sub, "delete", ""}, {sub, "", ""}, {add, "", ""},
 		{add, "delete", "delete DYN"}, {set, "", "= DYN"}, {set, " delete ", "delete DYN"}, {set, "delete,delete", ""},
-		{set, "DELETE", ""}, {set, "none", ""}, {unset, "", "delete DEFAULT"},
+		{set, "DELETE", ""}, {set, "none", ""}, {add, "compact", "delete,compact DYN"}, {sub, "delete", "compact DYN"},
+		{set, " compact , delete", "compact,delete DYN"}, {unset, "", "delete DEFAULT"},
 	} {
 		steps = append(steps, send(alter("lists", "cleanup.policy", c.value, c.op)),
 			step{req: describeKeys(kmsg.ConfigResourceTypeTopic, "lists", "cleanup.policy"), until: c.then})

@@ -137,7 +137,7 @@ func TestLoadFaults(t *testing.T) {
 		{name: "time without unit", file: "flush-interval = 5", want: []string{"must be a time"}},
 		{name: "time too short", file: "connections.max.idle.ms = 1", want: []string{"must be from 100ms"}},
 		{name: "topics' default", file: "log.segment.bytes = \"1KiB\"", want: []string{"log.segment.bytes", "at least 1048576"}},
-		{name: "no compaction", file: "log.cleanup.policy = \"compact\"", want: []string{"compaction is not there yet"}},
+		{name: "no policy", file: "log.cleanup.policy = \"compacted\"", want: []string{"delete, compact"}},
 		{name: "nothing is kept", file: "log.retention.ms = 0", want: []string{"unlimited (-1)"}},
 		{name: "unclean", env: []string{"QUIRE_UNCLEAN_LEADER_ELECTION_ENABLE=true"}, want: []string{"Only false"}},
 		{name: "budget below a request", file: "queued.max.request.bytes = \"1MiB\"", want: []string{"would never fit"}},

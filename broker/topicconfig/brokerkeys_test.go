@@ -45,7 +45,7 @@ func TestCheckBroker(t *testing.T) {
 		"log.retention.minutes": {[]string{"-1", "1"}, []string{"0", "1.5"}},
 		"log.retention.ms":      {[]string{"-1", "1", "9223372036854775807"}, []string{"0", " 0", "-2"}},
 		"log.roll.hours":        {[]string{"1"}, []string{"0", "-1"}},
-		"log.cleanup.policy":    {[]string{"delete", "", " delete ,delete"}, []string{"compact", "delete,", "delete,compact"}},
+		"log.cleanup.policy":    {[]string{"delete", "", " delete ,delete", "compact", "delete,compact"}, []string{"compacted", "delete,"}},
 		"log.segment.bytes":     {[]string{"1048576"}, []string{"1048575", "1MiB"}},
 	} {
 		var key Key

@@ -58,6 +58,7 @@ type Config struct {
 	MinInsyncReplicas int32
 	LogAppendTime     bool // message.timestamp.type=LogAppendTime
 	Deletes           bool // cleanup.policy has delete; without it nothing expires, whatever Retention says
+	Compacts          bool // cleanup.policy has compact: every record needs a key
 	Retention         segment.Retention
 
 	Compression Compression
@@ -76,7 +77,6 @@ type Key struct {
 	min, max int64                              // of Int, Long and Double
 	also     int64                              // of Int and Long: allowed beside min to max
 	oneOf    []string                           // of String and List
-	missing  string                             // said with oneOf: what Kafka has and this does not
 	brokers  []BrokerKey                        // nil: Broker alone, with this key's default
 	set      func(c *Config, n int64, s string) // nil: nothing of this version asks for the value
 }
@@ -89,9 +89,13 @@ var table = slices.SortedFunc(slices.Values(slices.Concat(keys, compressionKeys,
 var keys = []Key{
 	{
 		Name: "cleanup.policy", Broker: "log.cleanup.policy", Type: List, Default: "delete",
-		Doc:   "What becomes of old segments: delete, or nothing if empty. There is no compaction yet, so compact is refused.",
-		oneOf: []string{"delete"}, missing: "compaction is not there yet",
-		set: func(c *Config, _ int64, s string) { c.Deletes = s != "" },
+		Doc: "What becomes of old segments: delete (when they have expired), compact (to the last record of each key), both, or nothing if empty." +
+			" With compact every record needs a key. There is no compaction yet: until it comes, nothing is taken away by it.",
+		oneOf: []string{"delete", Compact},
+		set: func(c *Config, _ int64, s string) {
+			policies := strings.Split(s, ",")
+			c.Deletes, c.Compacts = slices.Contains(policies, "delete"), slices.Contains(policies, Compact)
+		},
 	},
 	{
 		Name: "max.message.bytes", Broker: "message.max.bytes", Type: Int, Default: "1048588", max: math.MaxInt32,
@@ -251,11 +255,7 @@ func (k *Key) apply(c *Config, value string) error {
 
 func (k *Key) applyTexts(c *Config, value string, items []string) error {
 	for _, item := range items {
-		switch {
-		case slices.Contains(k.oneOf, item):
-		case k.missing != "":
-			return fmt.Errorf("must be one of: %s; %s", strings.Join(k.oneOf, ", "), k.missing)
-		default:
+		if !slices.Contains(k.oneOf, item) {
 			return fmt.Errorf("must be one of: %s", strings.Join(k.oneOf, ", "))
 		}
 	}

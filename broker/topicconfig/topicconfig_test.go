@@ -47,8 +47,16 @@ func TestWith(t *testing.T) {
 		},
 		{name: "unknown", values: map[string]string{"nokey": "1"}, want: def, faults: []string{"nokey", "known: "}},
 		{
-			name: "no compaction", values: map[string]string{"cleanup.policy": "compact"}, want: def,
-			faults: []string{"cleanup.policy", "compaction is not there yet"},
+			name: "compacted", values: map[string]string{"cleanup.policy": "compact"},
+			want: with(func(c *Config) { c.Deletes, c.Compacts = false, true }),
+		},
+		{
+			name: "compacted and deleted", values: map[string]string{"cleanup.policy": " compact, delete"},
+			want: with(func(c *Config) { c.Compacts = true }),
+		},
+		{
+			name: "no policy", values: map[string]string{"cleanup.policy": "compacted"}, want: def,
+			faults: []string{"cleanup.policy", "delete, compact"},
 		},
 		{name: "not a number", values: map[string]string{"segment.bytes": "1MiB"}, want: def, faults: []string{"of type INT"}},
 		{name: "below", values: map[string]string{"segment.bytes": "1048575"}, want: def, faults: []string{"at least 1048576"}},

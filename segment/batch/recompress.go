@@ -33,10 +33,10 @@ const DefaultLZ4Level = 9
 // stream and are checked as Scan does; memory is bounded by the new batch and WorkingMemory.
 //
 // Errors: ErrTooLarge, ErrPlainTooLarge, ErrInvalidRecord.
-func Recompress(b []byte, t Target) ([]byte, Times, error) {
+func Recompress(b []byte, t Target) ([]byte, Scanned, error) {
 	h, err := ParseHeader(b)
 	if err != nil {
-		return nil, Times{}, err
+		return nil, Scanned{}, err
 	}
 	if t.MaxBytes <= 0 {
 		t.MaxBytes = math.MaxInt32
@@ -46,29 +46,29 @@ func Recompress(b []byte, t Target) ([]byte, Times, error) {
 	}
 	pool, err := encoders(t)
 	if err != nil {
-		return nil, Times{}, err
+		return nil, Scanned{}, err
 	}
 	out := output{b: make([]byte, HeaderSize, len(b)), max: t.MaxBytes}
 	e, ok := pool.Get().(resetWriter)
 	if !ok {
-		return nil, Times{}, fmt.Errorf("compress with %s: no encoder", t.Codec)
+		return nil, Scanned{}, fmt.Errorf("compress with %s: no encoder", t.Codec)
 	}
 	defer pool.Put(e)
 	defer e.Reset(nil)
 	e.Reset(&out)
-	times, err := scan(&h, b, t.MaxPlain, e)
+	seen, err := scan(&h, b, t.MaxPlain, e)
 	if err != nil {
-		return nil, times, err
+		return nil, seen, err
 	}
 	if err := e.Close(); err != nil {
-		return nil, times, fmt.Errorf("compress with %s: %w", t.Codec, err)
+		return nil, seen, fmt.Errorf("compress with %s: %w", t.Codec, err)
 	}
 	h.Attributes = h.Attributes&^attrCompression | int16(t.Codec)
 	h.Length = int32(len(out.b) - LogOverhead)
-	h.MaxTimestamp = times.Max
+	h.MaxTimestamp = seen.Max
 	h.put(out.b)
 	putCRC(out.b)
-	return out.b, times, nil
+	return out.b, seen, nil
 }
 
 // output collects a batch of at most max bytes.

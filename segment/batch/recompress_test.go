@@ -26,7 +26,7 @@ func TestRecompressEveryCodecToEveryCodec(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%s to %s: %v", from, to, err)
 			}
-			if want := (Times{1699999999990, 1700000000005}); times != want {
+			if want := (Times{1699999999990, 1700000000005}); times.Times != want {
 				t.Errorf("%s to %s: times %+v", from, to, times)
 			}
 			h, err := Validate(b)
@@ -82,7 +82,7 @@ func TestRecompressLevels(t *testing.T) {
 			if err != nil {
 				t.Fatalf("%+v: %v", to, err)
 			}
-			if want := (Times{1e12, 1e12 + 149}); times != want {
+			if want := (Times{1e12, 1e12 + 149}); times.Times != want {
 				t.Errorf("%+v: times %+v", to, times)
 			}
 			if got, err := collect(b, 0); err != nil || !reflect.DeepEqual(got, records) {

@@ -16,37 +16,43 @@ const noTimestamp = -1
 // one, Min is math.MaxInt64 and Max is -1.
 type Times struct{ Min, Max int64 }
 
+// Scanned is what a pass over a batch's records has seen.
+type Scanned struct {
+	Times
+	Keyless int32 // index of the first record without a key; -1: each has one
+}
+
 func (s *Times) add(ts int64) {
 	if ts != noTimestamp {
 		s.Min, s.Max = min(s.Min, ts), max(s.Max, ts)
 	}
 }
 
-// Scan decodes every record of b, which Validate has passed, without keeping any, and returns their times. maxPlain bounds
+// Scan decodes every record of b, which Validate has passed, without keeping any, and returns what it has seen. maxPlain bounds
 // what decompression may produce (ErrPlainTooLarge). ErrInvalidRecord when the records part does not hold exactly the records that
 // the header counts, with offset deltas 0, 1, 2 and so on. Its memory is bounded by WorkingMemory.
-func Scan(b []byte, maxPlain int) (Times, error) {
+func Scan(b []byte, maxPlain int) (Scanned, error) {
 	h, err := ParseHeader(b)
 	if err != nil {
-		return Times{}, err
+		return Scanned{}, err
 	}
 	return scan(&h, b, maxPlain, io.Discard)
 }
 
 // scan checks the records and copies them, decompressed, to w.
-func scan(h *Header, b []byte, maxPlain int, w io.Writer) (Times, error) {
+func scan(h *Header, b []byte, maxPlain int, w io.Writer) (Scanned, error) {
 	plain, done, err := openPlain(h.Compression(), b[HeaderSize:h.Size()], maxPlain)
 	if err != nil {
-		return Times{}, invalid(h, err)
+		return Scanned{}, invalid(h, err)
 	}
 	defer done()
 	r := scanReaders.Get().(*bufio.Reader)
 	defer scanReaders.Put(r)
 	defer r.Reset(nil)
 	r.Reset(&tee{from: plain, to: w})
-	s := scanner{r: r}
+	s := scanner{r: r, keyless: -1}
 	times, err := s.records(h)
-	return times, invalid(h, err)
+	return Scanned{Times: times, Keyless: s.keyless}, invalid(h, err)
 }
 
 // invalid wraps what went wrong with a batch's records as ErrInvalidRecord, unless a limit was what went wrong.
@@ -82,6 +88,8 @@ type scanner struct {
 	r    *bufio.Reader
 	left int64 // bytes of the record that are not read
 	err  error
+
+	keyless int32 // index of the first record without a key; -1: none yet
 }
 
 func (s *scanner) records(h *Header) (Times, error) {
@@ -119,7 +127,9 @@ func (s *scanner) record(i int32) (timestampDelta int64) {
 	if delta := s.varint("offset delta"); s.err == nil && delta != i {
 		s.fail("offset delta %d, it should be %d", delta, i)
 	}
-	s.field("key", -1)
+	if s.field("key", -1) < 0 && s.keyless < 0 {
+		s.keyless = i
+	}
 	s.field("value", -1)
 	n := s.varint("header count")
 	if s.err == nil && (n < 0 || int64(n) > s.left/2) { // a header has two lengths at least
@@ -167,13 +177,14 @@ func (s *scanner) skip(n int64) {
 	}
 }
 
-// field passes over a length and as many bytes; the length is least (-1: null) or more.
-func (s *scanner) field(name string, least int32) {
+// field passes over a length and as many bytes, and returns the length, which is least (-1: null) or more.
+func (s *scanner) field(name string, least int32) int32 {
 	n := s.varint(name)
 	if s.err == nil && n < least {
 		s.fail("%s of %d bytes", name, n)
 	}
 	s.skip(int64(max(n, 0)))
+	return n
 }
 
 // maxVarlong is the most bytes that 64 bits take.
