@@ -17,7 +17,9 @@ import (
 var protocols = []string{"", "uniform", "range"}
 
 // quickHeartbeats lets members of the new protocol hear of changes at once.
-func quickHeartbeats(c *config.Config) { c.Groups.Heartbeat, c.Groups.Interval = 50*time.Millisecond, 0 }
+func quickHeartbeats(c *config.Config) {
+	c.Groups.Heartbeat, c.Groups.Interval = 50*time.Millisecond, 0
+}
 
 func joinGroup(t *testing.T, c *client.Client, o client.GroupOptions) *client.Group {
 	t.Helper()
