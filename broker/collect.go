@@ -74,4 +74,5 @@ func (c brokerCollector) Collect(out chan<- prometheus.Metric) {
 	}
 	gauge(descLeading, float64(leading))
 	gauge(descFenced, float64(fenced))
+	c.collectGroups(out)
 }

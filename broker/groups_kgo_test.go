@@ -7,19 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/quirelog/quire/broker/config"
-	"github.com/quirelog/quire/segment/flush"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
-
-// groupConfig is a broker whose groups are quick.
-func groupConfig(t *testing.T) config.Config {
-	cfg := testConfig(t.TempDir())
-	cfg.Durability, cfg.Groups.JournalPartitions = flush.OS, 4
-	cfg.Groups.MinSession, cfg.Groups.Heartbeat = 100*time.Millisecond, 100*time.Millisecond
-	return cfg
-}
 
 // protocols are the options with which franz-go speaks each protocol.
 var protocols = map[string][]kgo.Opt{

@@ -81,6 +81,9 @@ const (
 	// maxGroups is how many groups a broker coordinates.
 	maxGroups = 100_000
 
+	// maxScrapedOffsets is how many groups and committed offsets have metrics of their own.
+	maxScrapedOffsets = 20_000
+
 	// maxJournalBatch bounds a batch of the journal, in bytes, and so what a group can consist of.
 	maxJournalBatch = 4 << 20
 
