@@ -8,9 +8,6 @@ import (
 // expire forgets what has expired of a group (KIP-211), and the group itself where it has neither members nor offsets left. A group with
 // members loses offsets of topics that they do not read, if it is known what they read.
 func (r *registry) expire(s *step.Step, g *group) {
-	if r.groups[g.id] != g {
-		return // deleted since the groups were listed
-	}
 	e := offsets.Expiry{Now: s.Now, Retention: r.c.o.OffsetsRetention}
 	switch {
 	case g.empty() && g.consumer != nil:
@@ -29,21 +26,19 @@ func (r *registry) expire(s *step.Step, g *group) {
 }
 
 // forgetTopics forgets the offsets of topics that are gone, but not those that were committed for a topic that was made under the name since.
-func (r *registry) forgetTopics(s *step.Step, names []string) {
+func (r *registry) forgetTopics(s *step.Step, g *group, names []string) {
 	topics := r.c.o.Topics()
-	for _, g := range r.groups {
-		before := len(s.Entries)
-		var gone []offsets.Partition
-		for _, name := range names {
-			now, _ := topics.Topic(name)
-			for p, c := range g.offsets.Topic(name) {
-				if now.ID == [16]byte{} || c.TopicID != now.ID {
-					gone = append(gone, offsets.Partition{Topic: name, Partition: p})
-				}
+	var gone []offsets.Partition
+	for _, name := range names {
+		now, _ := topics.Topic(name)
+		for p, c := range g.offsets.Topic(name) {
+			if now.ID == [16]byte{} || c.TopicID != now.ID {
+				gone = append(gone, offsets.Partition{Topic: name, Partition: p})
 			}
 		}
-		if g.forget(s, gone); len(s.Entries) > before {
-			r.settle(s, g)
-		}
+	}
+	if len(gone) > 0 {
+		g.forget(s, gone)
+		r.settle(s, g)
 	}
 }

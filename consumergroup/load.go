@@ -15,7 +15,7 @@ import (
 )
 
 // loadPiece is what is read of the journal at a time.
-const loadPiece = 4 << 20
+const loadPiece = 1 << 20
 
 // errDamaged is a journal that no second reading mends.
 var errDamaged = errors.New("the journal is damaged")

@@ -8,6 +8,9 @@ import (
 	"github.com/quirelog/quire/segment/batch"
 )
 
+// maxHeldBytes bounds the replies that are held, about.
+const maxHeldBytes = 64 << 20
+
 // recordOverhead is what a record of a batch takes at most beside its key and value.
 const recordOverhead = 32
 
@@ -23,6 +26,7 @@ type outbox struct {
 	inFlight  bool           // batch committed+1 is being appended
 	held      []held
 	head      int // of held
+	heldBytes int
 }
 
 type pendingBatch struct {
@@ -35,6 +39,7 @@ type held struct {
 	batch uint64
 	done  func(committed bool)
 	reply step.Reply // where done is nil
+	bytes int        // of the reply, about
 }
 
 // write puts the entries of one step into batches: one, if they fit. After an error, an entry that no batch can hold, nothing is written.
@@ -80,9 +85,10 @@ func (o *outbox) add(r batch.Record) {
 	last.bytes += n
 }
 
-// full says that enough waits behind the batch that is being appended: no step may run before it is committed.
+// full says that enough waits: no step may run before the next batch is committed.
 func (o *outbox) full() bool {
-	return o.inFlight && len(o.waiting) > 0 && (len(o.waiting) > 1 || o.waiting[0].bytes >= o.maxBatch/2)
+	return len(o.held)-o.head >= maxQueued || o.heldBytes >= maxHeldBytes || len(o.waiting) > 1 ||
+		len(o.waiting) == 1 && o.waiting[0].bytes >= o.maxBatch/2
 }
 
 // next is the batch to be appended now; nil: none, or another is being appended.
@@ -107,6 +113,7 @@ func (o *outbox) commit() {
 	for o.head < len(o.held) && o.held[o.head].batch <= o.committed {
 		h := &o.held[o.head]
 		o.head++
+		o.heldBytes -= h.bytes
 		h.settle(true)
 		*h = held{}
 	}
@@ -120,6 +127,10 @@ func (o *outbox) hold(h held) {
 	if h.batch = o.written; h.batch <= o.committed {
 		h.settle(true)
 		return
+	}
+	if h.done == nil {
+		h.bytes = responseWeight(h.reply.Response)
+		o.heldBytes += h.bytes
 	}
 	o.held = append(o.held, h)
 }

@@ -26,9 +26,9 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
 			}
 		}
 	}()
-	s.at, s.asked, s.expiring = time.Time{}, 0, nil
+	s.at, s.asked, s.sweeps = time.Time{}, 0, nil
 	s.check = time.Now().Add(s.c.o.RetentionCheck)
-	s.forget(r, o)
+	s.forget(r)
 	for {
 		now := time.Now()
 		drained := s.drain(r, o)
@@ -73,7 +73,7 @@ func (s *shard) drain(r *registry, o *outbox) bool {
 			s.step(r, o, func(st *step.Step) { r.handle(st, i.call) })
 		default:
 			s.gone = append(s.gone, i.gone...)
-			s.forget(r, o)
+			s.forget(r)
 		}
 	}
 	return false
@@ -101,39 +101,69 @@ func (s *shard) step(r *registry, o *outbox, run func(*step.Step)) {
 	}
 }
 
-// forget writes tombstones for the offsets of topics that are gone. Their names are kept until that is committed: after an append that
-// failed it is done again.
-func (s *shard) forget(r *registry, o *outbox) {
+// sweep is work on every group that there was when it began.
+type sweep struct {
+	groups []*group
+	run    func(*step.Step, *group)
+	done   func(committed bool) // nil: nothing depends on it
+}
+
+func newSweep(r *registry, run func(*step.Step, *group), done func(committed bool)) sweep {
+	return sweep{groups: slices.Collect(maps.Values(r.groups)), run: run, done: done}
+}
+
+// forget begins to forget the offsets of topics that are gone. Their names are kept until that is committed: after an append that failed it is
+// done again.
+func (s *shard) forget(r *registry) {
 	names := s.gone[s.asked:]
 	if len(names) == 0 {
 		return
 	}
 	s.asked = len(s.gone)
-	s.step(r, o, func(st *step.Step) { r.forgetTopics(st, names) })
-	o.hold(held{done: func(committed bool) {
+	run := func(st *step.Step, g *group) { r.forgetTopics(st, g, names) }
+	s.sweeps = append(s.sweeps, newSweep(r, run, func(committed bool) {
 		if committed {
 			s.gone = s.gone[len(names):]
 			s.asked -= len(names)
 		}
-	}})
+	}))
 }
 
 // ticks does what is due at now, as far as the outbox has room.
 func (s *shard) ticks(r *registry, o *outbox, now time.Time) {
 	if !now.Before(s.check) {
 		s.check = now.Add(s.c.o.RetentionCheck)
-		s.expiring = slices.Collect(maps.Values(r.groups))
-	}
-	for ; len(s.expiring) > 0 && !o.full(); s.expiring = s.expiring[1:] {
-		s.step(r, o, func(st *step.Step) { r.expire(st, s.expiring[0]) })
+		s.sweeps = append(s.sweeps, newSweep(r, r.expire, nil))
 	}
 	for range len(r.timers) {
 		g := r.due(now)
 		if g == nil || o.full() {
-			return
+			break
 		}
 		s.step(r, o, func(st *step.Step) { r.tick(st, g) })
 	}
+	for ; len(s.sweeps) > 0 && !o.full(); s.sweeps = s.sweeps[1:] {
+		if !s.sweep(r, o, &s.sweeps[0]) {
+			break
+		}
+	}
+}
+
+// sweep does what the outbox has room for, and reports whether that was all.
+func (s *shard) sweep(r *registry, o *outbox, w *sweep) bool {
+	for ; len(w.groups) > 0; w.groups = w.groups[1:] {
+		g := w.groups[0]
+		if o.full() {
+			return false
+		}
+		if r.groups[g.id] == g { // else it has been deleted since
+			s.step(r, o, func(st *step.Step) { w.run(st, g) })
+		}
+	}
+	if w.done != nil {
+		o.hold(held{done: w.done})
+	}
+	return true
 }
 
 // wind sets the timer to what is waited for next. A full outbox is woken by the next commit.

@@ -31,13 +31,13 @@ type shard struct {
 	done      chan struct{} // closed when the goroutine has ended
 
 	// The goroutine's.
-	gone     []string // topics whose offsets are to be forgotten, until that is committed
-	asked    int      // of gone: written, but not committed
-	st       step.Step
-	expiring []*group  // to be looked through for offsets that have expired
-	check    time.Time // when that is done next
-	timer    *time.Timer
-	at       time.Time // what timer is set to; zero: nothing
+	gone   []string // topics whose offsets are to be forgotten, until that is committed
+	asked  int      // of gone: written, but not committed
+	st     step.Step
+	sweeps []sweep
+	check  time.Time // when expired offsets are looked for next
+	timer  *time.Timer
+	at     time.Time // what timer is set to; zero: nothing
 }
 
 func startShard(c *Coordinator, partition int32, log Log) *shard {
