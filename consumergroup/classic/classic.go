@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/step"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Config is what the broker's configuration says about classic groups.
@@ -109,14 +108,6 @@ func New(id string, c *Config) *Group {
 
 // become changes the state.
 func (g *Group) become(to state, now time.Time) { g.state, g.changed = to, now }
-
-// Heartbeat handles a *kmsg.HeartbeatRequest.
-func (g *Group) Heartbeat(s *step.Step, c *step.Call) {
-	req := c.Request.(*kmsg.HeartbeatRequest)
-	r := req.ResponseKind().(*kmsg.HeartbeatResponse)
-	r.ErrorCode = step.Code(g.heartbeat(s, req))
-	s.Reply(c, r)
-}
 
 // Tick does what is due at s.Now: members whose session ended, rebalances whose time is over.
 func (g *Group) Tick(s *step.Step) {

@@ -64,8 +64,8 @@ func representable(req *kmsg.JoinGroupRequest, clientID string) bool {
 	return id+memberIDSuffix <= longest && len(req.ProtocolType) <= longest
 }
 
-// accepts says whether there is room for the member, or it has a place already. While members join, only those that have are counted: so a group that
-// has become too large loses the last ones.
+// accepts says whether there is room for the member, or it has a place already; so has a static one that starts again, which Kafka refuses. While
+// members join, only those that have are counted: so a group that has become too large loses the last ones.
 func (g *Group) accepts(req *kmsg.JoinGroupRequest, protocols []journal.ClassicProtocol) bool {
 	m, known := g.byID[req.MemberID]
 	if !known && req.MemberID == "" && req.InstanceID != nil {

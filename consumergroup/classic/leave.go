@@ -38,7 +38,7 @@ func (g *Group) Leave(s *step.Step, c *step.Call) {
 	g.completeIfJoined(s)
 }
 
-// leave lets one go, and says whether it was a member (not one to be).
+// leave lets one go, and says whether it was a member: one that was yet to be leaves nothing to rebalance (Kafka does it all the same).
 func (g *Group) leave(s *step.Step, id string, instance *string) (member bool, err error) {
 	if _, ok := g.pending[id]; ok {
 		g.forget(id)
@@ -57,46 +57,4 @@ func (g *Group) leave(s *step.Step, id string, instance *string) (member bool, e
 	}
 	g.remove(s, m)
 	return true, nil
-}
-
-// heartbeat judges a heartbeat. A member that is to join again is told so, and lives on.
-func (g *Group) heartbeat(s *step.Step, req *kmsg.HeartbeatRequest) error {
-	if req.Group == "" {
-		return kerr.InvalidGroupID
-	}
-	m, err := g.validate(req.MemberID, req.InstanceID)
-	switch {
-	case err != nil:
-		return err
-	case req.Generation != g.generation:
-		return kerr.IllegalGeneration
-	}
-	g.touch(s, m)
-	if g.state == preparing {
-		return kerr.RebalanceInProgress
-	}
-	return nil
-}
-
-// CheckCommit says whether a commit of offsets by a member may pass (generation -1 and no member: from outside the group, which only an empty one
-// allows). One that passes counts as a heartbeat.
-func (g *Group) CheckCommit(s *step.Step, member string, instance *string, generation int32) error {
-	outside := generation < 0 && member == "" && instance == nil
-	switch {
-	case generation < 0 && g.state == empty:
-		return nil
-	case outside:
-		return kerr.UnknownMemberID
-	}
-	m, err := g.validate(member, instance)
-	switch {
-	case err != nil:
-		return err
-	case generation != g.generation:
-		return kerr.IllegalGeneration
-	case g.state == completing: // it has the generation from the answer to its join, but not the partitions that it has now
-		return kerr.RebalanceInProgress
-	}
-	g.touch(s, m)
-	return nil
 }
