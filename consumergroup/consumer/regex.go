@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"regexp/syntax"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/journal"
@@ -78,15 +79,21 @@ func (g *Group) resolve(s *step.Step, t Topics) (changed bool) {
 	return changed
 }
 
-// match lists the topics whose whole name a regular expression matches, sorted. One that cannot be compiled (an older limit let it pass) matches none.
+// internal are the brokers' own topics, each a group that reads which would feed on its own commits.
+var internal = []string{"__consumer_offsets", "__transaction_state", "__share_group_state"}
+
+// match lists the topics whose whole name a regular expression matches, sorted. Internal topics match only an expression that says "__": Kafka's
+// coordinator gives them to ".*" as well, where consumers of the classic protocol leave them out. An expression that cannot be compiled (an older
+// limit let it pass) matches nothing.
 func match(x string, t Topics) []string {
 	re, err := regexp.Compile(`\A(?:` + x + `)\z`)
 	if err != nil {
 		return nil
 	}
 	var topics []string
+	named := strings.Contains(x, "__")
 	for topic := range t.All() {
-		if re.MatchString(topic.Name) {
+		if re.MatchString(topic.Name) && (named || !slices.Contains(internal, topic.Name)) {
 			topics = append(topics, topic.Name)
 		}
 	}
