@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/quirelog/quire/consumergroup/assignor"
+	"github.com/quirelog/quire/consumergroup/journal"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -70,6 +71,14 @@ func checkMemberEpoch(m *member, r *kmsg.ConsumerGroupHeartbeatRequest) error {
 	}
 	return fmt.Errorf("member %s comes with epoch %d and is in %d, it must give up its partitions and join again: %w",
 		m.id, r.MemberEpoch, m.epoch, kerr.FencedMemberEpoch)
+}
+
+// checkSize refuses a member that does not fit into a record of the journal, as Kafka does, though not after writing.
+func (g *Group) checkSize(id string, d *journal.MemberValue) error {
+	if n := len(id) + sizeOf(d); n > g.cfg.maxRecord() {
+		return fmt.Errorf("member describes itself in %d bytes, at most %d: %w", n, g.cfg.maxRecord(), kerr.UnknownServerError)
+	}
+	return nil
 }
 
 func assignorNames() []string {

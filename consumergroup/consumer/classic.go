@@ -52,8 +52,8 @@ func (g *Group) join(s *step.Step, c *step.Call, t Topics) (*kmsg.JoinGroupRespo
 		return nil, fmt.Errorf("member %s says that it owns partitions: %w", id, kerr.UnknownMemberID)
 	}
 	desc := describeClassic(before, c, &sub)
-	if sizeOf(desc) > g.cfg.maxRecord() {
-		return nil, fmt.Errorf("member %s describes itself in more than %d bytes: %w", id, g.cfg.maxRecord(), kerr.UnknownServerError)
+	if err := g.checkSize(id, desc); err != nil {
+		return nil, err
 	}
 	m, changed := g.describeAs(s, before, desc, id)
 	g.subscribe(s, changed, t)
@@ -116,10 +116,7 @@ func (g *Group) findClassic(r *kmsg.JoinGroupRequest) (*member, error) {
 
 // describeClassic is how a member is described after a join; the description that it has where nothing changed.
 func describeClassic(m *member, c *step.Call, sub *subscription) *journal.MemberValue {
-	r, old := c.Request.(*kmsg.JoinGroupRequest), newcomer()
-	if m != nil {
-		old = m.desc
-	}
+	r, old := c.Request.(*kmsg.JoinGroupRequest), m.description()
 	d := *old
 	d.ClientID, d.ClientHost, d.Topics = c.ClientID, c.ClientHost, sortedSet(sub.Topics)
 	d.InstanceID = override(d.InstanceID, r.InstanceID)

@@ -97,12 +97,22 @@ type Group struct {
 	protocols map[string]int       // classic members that offer an assignor's protocol
 
 	// Not in the journal.
-	hashed     uint64    // the version of the topics that hash was last compared with
-	matchedFor uint64    // the version of the topics that all regular expressions were last resolved against
+	hashed     seen      // the topics that hash was last compared with
+	lastMatch  seen      // the topics that all regular expressions were last resolved against
 	matchedAt  time.Time // when that was
 	next       time.Time // no timer of a member ends before; zero: none runs
 	emptySince time.Time
 }
+
+// seen is the version of topics that were looked at. Its zero value is none.
+type seen struct {
+	any     bool
+	version uint64
+}
+
+func (s seen) is(t Topics) bool { return s.any && s.version == t.Version() }
+
+func see(t Topics) seen { return seen{true, t.Version()} }
 
 // New is a group without members.
 func New(id string, c *Config) *Group {

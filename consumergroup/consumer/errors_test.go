@@ -72,6 +72,7 @@ func TestRefused(t *testing.T) {
 		{"joining for an instance that is there", instance(join("x", "foo"), "i"), kerr.UnreleasedInstanceID},
 		{"joining again, since the answer was lost", instance(join("s", "bar"), "i"), nil},
 		{"heartbeat of a member that is away", instance(beat("p", 4), "j"), kerr.FencedMemberEpoch},
+		{"giant member id", join(strings.Repeat("x", 2<<20), "foo"), kerr.UnknownServerError},
 		{"giant description", join("x", strings.Repeat("x", 2<<20)), kerr.UnknownServerError},
 	}
 	for _, c := range cases {

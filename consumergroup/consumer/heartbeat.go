@@ -44,12 +44,12 @@ func (g *Group) heartbeat(s *step.Step, c *step.Call, t Topics) (*kmsg.ConsumerG
 			return nil, err
 		}
 	}
-	if sizeOf(desc) > g.cfg.maxRecord() {
-		return nil, fmt.Errorf("member %s describes itself in more than %d bytes: %w", r.MemberID, g.cfg.maxRecord(), kerr.UnknownServerError)
-	}
 	id := r.MemberID
 	if id == "" {
 		id = g.newMemberID()
+	}
+	if err := g.checkSize(id, desc); err != nil {
+		return nil, err
 	}
 	m, changed := g.describeAs(s, before, desc, id)
 	g.subscribe(s, changed, t)
@@ -113,10 +113,7 @@ func (g *Group) instance(instance, id string) (*member, error) {
 
 // describe is how a member is described after a heartbeat; the description that it has where nothing changed. What a heartbeat leaves out stays.
 func describe(m *member, c *step.Call) *journal.MemberValue {
-	r, old := c.Request.(*kmsg.ConsumerGroupHeartbeatRequest), newcomer()
-	if m != nil {
-		old = m.desc
-	}
+	r, old := c.Request.(*kmsg.ConsumerGroupHeartbeatRequest), m.description()
 	d := *old
 	d.ClientID, d.ClientHost, d.Classic = c.ClientID, c.ClientHost, nil
 	d.InstanceID = override(d.InstanceID, r.InstanceID)
@@ -150,12 +147,9 @@ func sameDescription(a, b *journal.MemberValue) bool {
 
 // describeAs writes what is new about a member: before is nil for a new one, or another one that it replaces.
 func (g *Group) describeAs(s *step.Step, before *member, desc *journal.MemberValue, id string) (*member, change) {
-	was := newcomer()
-	if before != nil {
-		was = before.desc
-		if before.id != id {
-			g.replace(s, before, id)
-		}
+	was := before.description()
+	if before != nil && before.id != id {
+		g.replace(s, before, id)
 	}
 	if desc != was {
 		g.write(s, &journal.Member{Group: g.id, Member: id, Value: desc})

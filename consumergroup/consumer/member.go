@@ -61,6 +61,14 @@ func newcomer() *journal.MemberValue {
 	return &journal.MemberValue{Regex: new(string), RebalanceTimeoutMs: -1}
 }
 
+// description is what is known of the member, which may be nil: a new one.
+func (m *member) description() *journal.MemberValue {
+	if m == nil {
+		return newcomer()
+	}
+	return m.desc
+}
+
 func (c *current) reconciledTo(epoch int32) bool { return c.state == stable && c.epoch == epoch }
 
 func (c *current) equal(o *current) bool {

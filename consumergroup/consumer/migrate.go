@@ -22,7 +22,9 @@ func Upgrade(s *step.Step, call *step.Call, old *classic.Group, c *Config, t Top
 	}
 	written, g := len(s.Entries), New(old.ID(), c)
 	if err == nil {
-		s.Write(&journal.GroupMetadata{Group: old.ID()})
+		if !old.Idle() {
+			s.Write(&journal.GroupMetadata{Group: old.ID()})
+		}
 		err = g.adopt(s, old, t)
 	}
 	if err == nil {

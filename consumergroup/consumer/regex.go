@@ -55,7 +55,7 @@ func (g *Group) resolve(s *step.Step, t Topics) (changed bool) {
 	if len(g.patterns) == 0 {
 		return false
 	}
-	stale := g.matchedFor != t.Version() && (g.matchedAt.IsZero() || s.Now.Sub(g.matchedAt) >= refreshInterval)
+	stale := !g.lastMatch.is(t) && (g.matchedAt.IsZero() || s.Now.Sub(g.matchedAt) >= refreshInterval)
 	if !stale && len(g.patterns) == len(g.resolved) {
 		return false
 	}
@@ -74,7 +74,7 @@ func (g *Group) resolve(s *step.Step, t Topics) (changed bool) {
 		}})
 	}
 	if stale {
-		g.matchedFor, g.matchedAt = t.Version(), s.Now
+		g.lastMatch, g.matchedAt = see(t), s.Now
 	}
 	return changed
 }

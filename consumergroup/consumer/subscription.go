@@ -33,11 +33,11 @@ func (g *Group) subscribe(s *step.Step, c change, t Topics) {
 	if g.resolve(s, t) {
 		bump = true
 	}
-	if !bump && g.hashed == t.Version() {
+	if !bump && g.hashed.is(t) {
 		return
 	}
 	hash := g.metadataHash(t)
-	g.hashed = t.Version()
+	g.hashed = see(t)
 	if bump || hash != g.hash {
 		g.write(s, &journal.ConsumerGroup{Group: g.id, Value: &journal.ConsumerGroupValue{Epoch: g.epoch + 1, MetadataHash: hash}})
 	}

@@ -72,7 +72,7 @@ func (g *Group) fence(s *step.Step, t Topics, members ...*member) {
 		g.forgetRegex(s, m.regex())
 	}
 	g.write(s, &journal.ConsumerGroup{Group: g.id, Value: &journal.ConsumerGroupValue{Epoch: g.epoch + 1, MetadataHash: g.metadataHash(t)}})
-	g.hashed = t.Version()
+	g.hashed = see(t)
 	if g.Empty() {
 		g.emptySince, g.next = s.Now, time.Time{}
 	}
