@@ -11,7 +11,7 @@ import (
 
 // systemdUnit is the unit file; its verbs are the binary and the configuration file's argument.
 //
-// Type=exec: the binary does not speak sd_notify. TimeoutStopSec is above the 8 s that a clean stop may take. ProtectSystem=strict
+// Type=exec: the binary does not speak sd_notify. TimeoutStopSec is above closeTimeout. ProtectSystem=strict
 // leaves the state directory as the only place to write to.
 const systemdUnit = `# Made by quire generate systemd. Put it into /etc/systemd/system/quire.service, then
 # systemctl daemon-reload && systemctl enable --now quire
