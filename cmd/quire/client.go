@@ -98,6 +98,11 @@ func causeOf(err error) string {
 
 // admin runs fn with an administrative client, bounded in time.
 func (c *cli) admin(ctx context.Context, fn func(context.Context, *kadm.Client) error) error {
+	return c.request(ctx, func(ctx context.Context, cl *kgo.Client) error { return fn(ctx, kadm.NewClient(cl)) })
+}
+
+// request is admin for what kadm has no calls for.
+func (c *cli) request(ctx context.Context, fn func(context.Context, *kgo.Client) error) error {
 	ctx, stop := interruptible(ctx)
 	defer stop()
 	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
@@ -107,7 +112,7 @@ func (c *cli) admin(ctx context.Context, fn func(context.Context, *kadm.Client) 
 		return err
 	}
 	defer cl.Close()
-	return fn(ctx, kadm.NewClient(cl))
+	return fn(ctx, cl)
 }
 
 // topicDetails loads topics that must exist.
@@ -162,9 +167,16 @@ func (c *cli) topicError(name string, err error, message string) error {
 	return &failure{err: fmt.Errorf("topic %s: %w", name, brokerError(err, message)), hint: hint}
 }
 
-// completeTopics completes the names of topics in the shell, up to most arguments (most < 0: any number). It gives up quickly:
-// somebody waits at a prompt.
+// completeTopics completes the names of topics in the shell, up to most arguments (most < 0: any number).
 func (c *cli) completeTopics(most int) cobra.CompletionFunc {
+	return c.completeNames(most, func(ctx context.Context, adm *kadm.Client) ([]string, error) {
+		topics, err := adm.ListTopics(ctx)
+		return topics.Names(), err
+	})
+}
+
+// completeNames completes what list lists. It gives up quickly: somebody waits at a prompt.
+func (c *cli) completeNames(most int, list func(context.Context, *kadm.Client) ([]string, error)) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, prefix string) ([]string, cobra.ShellCompDirective) {
 		if most >= 0 && len(args) >= most {
 			return nil, cobra.ShellCompDirectiveNoFileComp
@@ -176,11 +188,11 @@ func (c *cli) completeTopics(most int) cobra.CompletionFunc {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		defer cl.Close()
-		topics, err := kadm.NewClient(cl).ListTopics(ctx)
+		names, err := list(ctx, kadm.NewClient(cl))
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
-		names := slices.DeleteFunc(topics.Names(), func(name string) bool {
+		names = slices.DeleteFunc(names, func(name string) bool {
 			return !strings.HasPrefix(name, prefix) || slices.Contains(args, name)
 		})
 		return names, cobra.ShellCompDirectiveNoFileComp
@@ -196,4 +208,13 @@ func shellQuote(s string) string {
 		return s
 	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}
+
+// quoted is words as a shell takes them.
+func quoted(words []string) string {
+	parts := make([]string, len(words))
+	for i, w := range words {
+		parts[i] = shellQuote(w)
+	}
+	return strings.Join(parts, " ")
 }

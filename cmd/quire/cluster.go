@@ -58,7 +58,7 @@ func viewCluster(md kadm.Metadata) clusterView {
 		v.Partitions += len(t.Partitions)
 	}
 	for _, b := range md.Brokers {
-		view := brokerView{ID: b.NodeID, Address: fmt.Sprintf("%s:%d", b.Host, b.Port)}
+		view := brokerView{ID: b.NodeID, Address: address(b)}
 		if b.Rack != nil {
 			view.Rack = *b.Rack
 		}
@@ -66,6 +66,8 @@ func viewCluster(md kadm.Metadata) clusterView {
 	}
 	return v
 }
+
+func address(b kadm.BrokerDetail) string { return fmt.Sprintf("%s:%d", b.Host, b.Port) }
 
 func (c *cli) writeCluster(w io.Writer, v clusterView) {
 	fmt.Fprintf(w, "cluster %s: %s, %s, %s\n\n", v.ClusterID, plural(len(v.Brokers), "broker"), plural(v.Topics, "topic"),

@@ -20,6 +20,7 @@ type consumeOptions struct {
 	count      int64 // 0: no limit
 	partitions []int32
 	format     string
+	group      string // "": none, and nothing is committed
 }
 
 func (c *cli) consumeCommand() *cobra.Command {
@@ -27,14 +28,15 @@ func (c *cli) consumeCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "consume TOPIC...",
 		Short: "Print a topic's records",
-		Long: offsetHelp + "\n\n-f json prints one object a record; a key or value that is not UTF-8 is in key_base64 or\n" +
+		Long: offsetHelp + "\n\n" + groupHelp + "\n\n-f json prints one object a record; a key or value that is not UTF-8 is in key_base64 or\n" +
 			"value_base64 instead. Any other -f is a format: " + recordVerbs,
 		Example: `  quire consume orders                       # from the first record, then what comes
   quire consume orders -o :end               # what is there, then stop
   quire consume orders -o end                # only what comes from now on
   quire consume orders -o -10 -f json        # the last ten of each partition, then what comes
   quire consume orders -o @-1h:end -n 100    # a hundred of the last hour
-  quire consume orders -f '%p %o %k %v\n'`,
+  quire consume orders -f '%p %o %k %v\n'
+  quire consume orders -g billing            # as a member of a group: goes on where it was`,
 		Args: wantArgs(1, -1, "a TOPIC"),
 		RunE: func(cmd *cobra.Command, topics []string) error {
 			return c.consume(cmd.Context(), topics, o)
@@ -45,6 +47,8 @@ func (c *cli) consumeCommand() *cobra.Command {
 	f.StringArrayVarP(&o.offsets, "offset", "o", nil, "`offset`: where to read (default from the first record on)")
 	f.Int64VarP(&o.count, "num", "n", 0, "stop after this `number` of records")
 	f.Int32SliceVarP(&o.partitions, "partitions", "p", nil, "read only these `partitions` (default all)")
+	f.StringVarP(&o.group, "group", "g", "", "read as a member of this consumer `group`, and commit what was printed")
+	_ = cmd.RegisterFlagCompletionFunc("group", c.completeGroups(-1, false)) // fails only for a flag that does not exist
 	f.StringVarP(&o.format, "format", "f", "%v\\n", "how to print a record: json, or a `format` (default '%v\\n')")
 	f.Lookup("format").DefValue, f.Lookup("partitions").DefValue = "", "" // the help says it in words
 	c.clientFlags(cmd)
@@ -62,6 +66,9 @@ func (c *cli) consume(ctx context.Context, topics []string, o consumeOptions) er
 	}
 	if o.count < 0 {
 		return usageError("", "-n %d: want a number of records", o.count)
+	}
+	if o.group != "" {
+		return c.consumeAsMember(ctx, topics, o, rng, write)
 	}
 	ctx, stop := interruptible(ctx)
 	defer stop()

@@ -43,7 +43,8 @@ func TestCommandTree(t *testing.T) {
 	}
 	want := []string{
 		"quire", "quire serve", "quire dev", "quire topic", "quire topic create", "quire topic list", "quire topic describe",
-		"quire topic config", "quire topic add-partitions", "quire topic trim", "quire topic delete", "quire produce", "quire consume", "quire cluster",
+		"quire topic config", "quire topic add-partitions", "quire topic trim", "quire topic delete", "quire produce", "quire consume", "quire group",
+		"quire group list", "quire group describe", "quire group seek", "quire group delete", "quire group offset-delete", "quire cluster",
 		"quire cluster info", "quire cluster health", "quire storage", "quire storage dump", "quire storage verify",
 		"quire bench", "quire bench produce", "quire bench consume", "quire bench e2e",
 		"quire generate", "quire generate config", "quire generate systemd", "quire completion", "quire version",

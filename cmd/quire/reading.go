@@ -267,13 +267,13 @@ func (r *reading) announce() {
 }
 
 // fetchError is the first error among fetches that is not the end of the poll's own time.
-func (r *reading) fetchError(fetches kgo.Fetches) error {
+func (c *cli) fetchError(fetches kgo.Fetches) error {
 	for _, e := range fetches.Errors() {
 		if errors.Is(e.Err, context.DeadlineExceeded) && e.Topic == "" {
 			continue
 		}
 		if errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.UnknownTopicOrPartition) {
-			return r.topicError(e.Topic, kerr.UnknownTopicID, "")
+			return c.topicError(e.Topic, kerr.UnknownTopicID, "")
 		}
 		return fmt.Errorf("read topic %s, partition %d: %w", e.Topic, e.Partition, brokerError(e.Err, ""))
 	}

@@ -32,6 +32,9 @@ Flags of all {{.Parent.Name}} commands:
 {{.InheritedFlags.FlagUsagesWrapped helpWidth | trimTrailingWhitespaces}}{{end}}
 `
 
+// Commands are listed in the order in which they were added. It is one setting for all roots, which tests make side by side.
+func init() { cobra.EnableCommandSorting = false }
+
 func (c *cli) rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "quire",
@@ -53,9 +56,8 @@ func (c *cli) rootCommand() *cobra.Command {
 	root.SetHelpCommand(helpCommand())
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetFlagErrorFunc(flagError)
-	cobra.EnableCommandSorting = false
 	root.AddCommand(c.serveCommand(), c.devCommand(), c.topicCommand(), c.produceCommand(), c.consumeCommand(),
-		c.clusterCommand(), c.storageCommand(), c.benchCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
+		c.groupCommand(), c.clusterCommand(), c.storageCommand(), c.benchCommand(), c.generateCommand(), c.completionCommand(), c.versionCommand())
 	return root
 }
 
@@ -134,9 +136,9 @@ func completeFlag(cmd *cobra.Command, flag string, values []string) {
 	_ = cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// interruptible is for commands that may wait: Ctrl-C ends ctx, and a second one the process.
-func interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt)
+// interruptible is for commands that may wait: Ctrl-C, or one of more, ends ctx, and a second one the process.
+func interruptible(ctx context.Context, more ...os.Signal) (context.Context, context.CancelFunc) {
+	ctx, stop := signal.NotifyContext(ctx, append(more, os.Interrupt)...)
 	context.AfterFunc(ctx, stop)
 	return ctx, stop
 }

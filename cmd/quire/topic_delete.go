@@ -63,7 +63,7 @@ func (c *cli) deleteTopics(ctx context.Context, names []string, yes, dryRun bool
 		return c.answerDeleted(list)
 	}
 	if !yes {
-		if err := c.confirm(ctx, fmt.Sprintf("delete %s?", joinDeletions(list))); err != nil {
+		if err := c.confirm(ctx, fmt.Sprintf("delete %s?", joined(list))); err != nil {
 			return err
 		}
 	}
@@ -120,7 +120,8 @@ func (c *cli) answerDeleted(list []deletion) error {
 	})
 }
 
-func joinDeletions(list []deletion) string {
+// joined is list in a sentence.
+func joined[T fmt.Stringer](list []T) string {
 	parts := make([]string, len(list))
 	for i, d := range list {
 		parts[i] = d.String()
@@ -145,7 +146,7 @@ func (c *cli) confirm(ctx context.Context, question string) error {
 			fmt.Fprintln(c.err)
 		}
 		if answer := strings.ToLower(strings.TrimSpace(line)); answer != "y" && answer != "yes" {
-			return errors.New("nothing was deleted")
+			return errors.New("nothing was changed")
 		}
 		return nil
 	case <-ctx.Done():
