@@ -19,7 +19,7 @@ func (g *Group) Apply(e journal.Entry) {
 	case *journal.Member:
 		g.applyMember(e)
 	case *journal.Target:
-		g.targetEpoch, g.targetTime = -1, 0
+		g.targetEpoch, g.targetTime = 1, 0 // as of a new group: compaction may leave this one tombstone of the group's last life
 		if e.Value != nil {
 			g.targetEpoch, g.targetTime = e.Value.Epoch, e.Value.Timestamp
 		}

@@ -62,7 +62,7 @@ func (m *model) judge(c *client, code int16) bool {
 	case kerr.RebalanceInProgress:
 		m.rejoin(c)
 	case kerr.IllegalGeneration, kerr.UnknownMemberID:
-		c.owned, c.generation = map[partition]bool{}, -1
+		c.owned, c.generation, c.late = map[partition]bool{}, -1, false
 		if c.doing = "join"; err == kerr.UnknownMemberID {
 			m.made++
 			c.id = ""
@@ -79,7 +79,7 @@ func (m *model) judge(c *client, code int16) bool {
 // rejoin has a client join again. Without cooperation it gives up all before that.
 func (m *model) rejoin(c *client) {
 	if c.doing = "join"; !c.cooperative {
-		c.owned = map[partition]bool{}
+		c.owned, c.late = map[partition]bool{}, false
 	}
 }
 
@@ -165,7 +165,7 @@ func (m *model) syncClassic(c *client, assign []kmsg.SyncGroupRequestGroupAssign
 			m.t.Fatal(err)
 		}
 		before := c.owned
-		c.owned, c.doing = map[partition]bool{}, "beat"
+		c.owned, c.doing, c.late = map[partition]bool{}, "beat", false
 		for _, p := range list {
 			c.owned[p] = true
 		}
