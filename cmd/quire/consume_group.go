@@ -64,6 +64,7 @@ func (c *cli) consumeAsMember(ctx context.Context, topics []string, o consumeOpt
 	cl, err := c.connect(ctx, kgo.KeepControlRecords(), kgo.FetchMaxWait(time.Second), kgo.WithHooks(&reconnecting{cli: c}),
 		kgo.ConsumerGroup(o.group), kgo.ConsumeTopics(topics...), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.Balancers(kgo.CooperativeStickyBalancer(), kgo.RangeBalancer(), kgo.RoundRobinBalancer()), // who else may be in it
+		kgo.OnPartitionsAssigned(c.tellAssigned),
 		kgo.ConsumeStartOffset(start), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())) // nothing that is there is skipped
 	if err != nil {
 		return err
@@ -79,6 +80,22 @@ func (c *cli) consumeAsMember(ctx context.Context, topics []string, o consumeOpt
 		err = errInterrupted
 	}
 	return cmp.Or(err, r.leave())
+}
+
+// tellAssigned says, to somebody at a terminal, what the member is given: where others have all there is, nothing is printed.
+func (c *cli) tellAssigned(_ context.Context, _ *kgo.Client, given map[string][]int32) {
+	if !c.errTTY {
+		return
+	}
+	var list []kadm.Partition
+	for topic, numbers := range given {
+		for _, n := range numbers {
+			list = append(list, kadm.Partition{Topic: topic, Partition: n})
+		}
+	}
+	if len(list) > 0 {
+		fmt.Fprintf(c.err, "reading %s; Ctrl-C commits and leaves\n", topicPartitionNames(list))
+	}
 }
 
 // run prints and then commits, poll by poll. Between a poll and the commit no partition goes to another member.

@@ -47,6 +47,21 @@ func TestConsumeAsMember(t *testing.T) {
 	s.fails(exitFailed, "", words("consume nope -g billing"), "topic nope: there is no such topic")
 }
 
+func TestMemberAtATerminal(t *testing.T) {
+	s := shell{t, startBroker(t)}
+	s.ok("", words("topic create orders -p 2")...)
+	s.ok("1\n", words("produce orders -p 0")...)
+	c, out, _ := s.cli("")
+	var errs lockedBuffer
+	c.err, c.errTTY = &errs, true
+	if code := c.run(t.Context(), words("consume orders -g billing -n 1")); code != exitDone || out.String() != "1\n" {
+		t.Errorf("exit %d: %s", code, out)
+	}
+	if want := "reading orders-0, orders-1; Ctrl-C commits and leaves\n"; errs.String() != want {
+		t.Errorf("said %q, want %q", errs.String(), want)
+	}
+}
+
 // failing is a stdout that takes nothing.
 type failing struct{}
 

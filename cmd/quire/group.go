@@ -75,7 +75,7 @@ func (c *cli) refuseActive(g *groupView) error {
 			names = append(names, fmt.Sprintf("and %d more", len(g.Members)-most))
 			break
 		}
-		names = append(names, fmt.Sprintf("%s at %s", m.name(), m.Host))
+		names = append(names, fmt.Sprintf("%s at %s (%s)", m.Client, m.Host, m.name()))
 	}
 	return withHint(fmt.Errorf("group %s is %s, with %s: %s", g.Group, g.State, plural(len(g.Members), "active member"),
 		strings.Join(names, ", ")), "stop them first: %s", c.command("group describe "+shellQuote(g.Group)))

@@ -102,8 +102,8 @@ func TestGroupDescribeMembers(t *testing.T) {
 			t.Errorf("%q is not in %s", want, got)
 		}
 	}
-	s.fails(exitFailed, "", words("group seek team --to start -y"), "group team is Stable, with 3 active members: quire-",
-		"at 127.0.0.1", "hint: stop them first: quire group describe team")
+	s.fails(exitFailed, "", words("group seek team --to start -y"), "group team is Stable, with 3 active members: quire at 127.0.0.1 (quire-",
+		"hint: stop them first: quire group describe team")
 	s.fails(exitFailed, "", words("group delete team -y"), "with 3 active members", "hint: stop them first")
 	for _, r := range members {
 		if code := r.end(); code != exitInterrupted || r.errs.String() != "" {
@@ -205,6 +205,26 @@ func TestCompletionKnowsGroups(t *testing.T) {
 		if got := strings.Join(words(r.out), " "); got != want {
 			t.Errorf("%s: %s, want %s", args, got, want)
 		}
+	}
+}
+
+// A batch that is larger than what is asked of a partition comes only where its partition is the first of a request.
+func TestAgesOfManyLargeBatches(t *testing.T) {
+	s := shell{t, startBroker(t)}
+	s.ok("", words("topic create big -p 6")...)
+	at := time.Now().Add(-time.Minute).UnixMilli()
+	for p := range 6 {
+		s.ok(fmt.Sprintf("%d %s\n", at, strings.Repeat("x", 400<<10)), "produce", "big", "-p", fmt.Sprint(p), "-z", "none", "-f", `%d %v\n`)
+	}
+	s.ok("", words("group seek g big --to start -y")...)
+	s.ok("", words("group seek h big --to end -y")...)
+	for _, p := range describeGroup(s, "g").Partitions {
+		if p.LagSeconds < 60 || p.Note != "" {
+			t.Errorf("%+v", p)
+		}
+	}
+	if g := decode[[]groupView](t, s.ok("", words("group describe g h -o json")...)); g[0].LagSeconds < 60 || g[1].LagSeconds != 0 {
+		t.Errorf("two groups: %+v", g)
 	}
 }
 

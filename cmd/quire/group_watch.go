@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -48,8 +49,8 @@ func (c *cli) showGroups(ctx context.Context, a *ages, names []string, interval 
 	switch {
 	case ctx.Err() != nil:
 		return errInterrupted
-	case err != nil && unreachable(err):
-		return nil // reconnecting has said it
+	case err != nil && (unreachable(err) || kerr.IsRetriable(err)):
+		return nil // it passes; reconnecting says when the broker is gone
 	case err != nil:
 		return err
 	case c.format == "jsonl":
