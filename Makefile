@@ -10,7 +10,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test interop fuzz bench crash restart hostile table compare clean
+.PHONY: run build test interop fuzz bench crash restart hostile groups table compare clean
 
 run: build
 	@exec ./$(BIN) dev
@@ -37,6 +37,10 @@ restart:
 # A healthy producer alone, then under attack; paced, and as fast as it can. 5 minutes.
 hostile:
 	QUIRE_HOSTILE_SECONDS=60 go test -count=1 -v -timeout 15m -run TestUnderAttack ./cmd/quire
+
+# Consumer groups: a million commits loaded, 1,000 idle groups, 10,000 commits a second. 3 minutes.
+groups:
+	QUIRE_GROUPS_COMMITS=1000000 QUIRE_GROUPS_SECONDS=30 go test -count=1 -v -timeout 15m -run 'TestGroupsAfterKill|TestIdleGroups|TestCommitRate' ./cmd/quire
 
 # The throughput table of docs/PERFORMANCE.md; BROKERS, DURATION and RATE may be set.
 TABLE_FLAGS = -quire $(BIN) $(if $(BROKERS),-brokers $(BROKERS)) $(if $(DURATION),-duration $(DURATION)) $(if $(RATE),-rate $(RATE))
