@@ -62,6 +62,10 @@ controller.listener.names=CONTROLLER
 log.dirs=%[3]s/data
 num.partitions=4
 offsets.topic.replication.factor=1
+offsets.topic.num.partitions=1
+group.initial.rebalance.delay.ms=0
+group.consumer.min.heartbeat.interval.ms=1000
+group.consumer.heartbeat.interval.ms=1000
 `, addr, controller, dir)
 	if err := os.WriteFile(config, []byte(properties), 0o600); err != nil {
 		t.Fatal(err)
