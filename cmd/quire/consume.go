@@ -39,6 +39,9 @@ func (c *cli) consumeCommand() *cobra.Command {
   quire consume orders -g billing            # as a member of a group: goes on where it was`,
 		Args: wantArgs(1, -1, "a TOPIC"),
 		RunE: func(cmd *cobra.Command, topics []string) error {
+			if o.group == "" && cmd.Flags().Changed("group") { // of a variable that is not set: it must not read without a group
+				return usageError("quire consume --help", "-g: the group has no name")
+			}
 			return c.consume(cmd.Context(), topics, o)
 		},
 		ValidArgsFunction: c.completeTopics(-1),

@@ -44,6 +44,7 @@ func TestConsumeAsMember(t *testing.T) {
 	} {
 		s.fails(exitUsage, "", words("consume orders -g billing "+args), word)
 	}
+	s.fails(exitUsage, "", []string{"consume", "orders", "-g", ""}, "the group has no name")
 	s.fails(exitFailed, "", words("consume nope -g billing"), "topic nope: there is no such topic")
 }
 
