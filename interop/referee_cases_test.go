@@ -23,7 +23,8 @@ func refereeCases() []refereeCase {
 	cases = append(cases, topicCases()...)
 	cases = append(cases, versionCases()...)
 	cases = append(cases, formCases()...)
-	return append(cases, trimCases()...) // last: others read from the start
+	cases = append(cases, trimCases()...) // late: others read from the start
+	return append(cases, groupCases()...) // last: others count the topics
 }
 
 // at is r at another version.

@@ -53,7 +53,9 @@ func listCases() []refereeCase {
 		{add, "delete", "delete DYN"}, {unset, "", "delete DEFAULT"}, {sub, "nonsense", "delete DYN"}, {add, "nonsense", ""},
 		{add, "delete,delete", ""}, {add, "", ""}, {sub, "", ""}, {sub, "delete", "= DYN"}, {sub, "delete", ""}, {sub, "", ""}, {add, "", ""},
 		{add, "delete", "delete DYN"}, {set, "", "= DYN"}, {set, " delete ", "delete DYN"}, {set, "delete,delete", ""},
-		{set, "DELETE", ""}, {set, "none", ""}, {add, "compact", "delete,compact DYN"}, {sub, "delete", "compact DYN"},
+		{set, "DELETE", ""}, {set, "none", ""},
+		{set, "delete", ""}, // Kafka keeps delete,delete as it is, and subtracts one of them
+		{add, "compact", "delete,compact DYN"}, {sub, "delete", "=compact DYN"},
 		{set, " compact , delete", "compact,delete DYN"}, {unset, "", "delete DEFAULT"},
 	} {
 		steps = append(steps, send(alter("lists", "cleanup.policy", c.value, c.op)),

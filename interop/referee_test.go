@@ -66,6 +66,10 @@ type peer struct {
 	producer int64
 	sessions int32
 	made     [16]byte // the id of the topic that was made last
+
+	// Of the member that joined a group last, by either protocol.
+	member     string
+	generation int32
 }
 
 func newPeer(t *testing.T, addr string) *peer {
@@ -79,11 +83,16 @@ func newPeer(t *testing.T, addr string) *peer {
 	topic := kmsg.NewMetadataRequestTopic()
 	topic.Topic = kmsg.StringPtr("odd")
 	meta.Topics = append(meta.Topics, topic)
-	m, err := roundTripRequest(c, meta)
-	if err != nil {
-		t.Fatal(err)
+	for range time.Tick(50 * time.Millisecond) { // the broker may not have heard of it yet
+		m, err := roundTripRequest(c, meta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if found := m.(*kmsg.MetadataResponse).Topics[0]; found.ErrorCode == 0 {
+			p.id = found.TopicID
+			break
+		}
 	}
-	p.id = m.(*kmsg.MetadataResponse).Topics[0].TopicID
 	p.producer = producerID(t, c)
 	return p
 }
@@ -210,6 +219,14 @@ func (p *peer) describe(resp kmsg.Response, err error) string {
 	if r, ok := resp.(*kmsg.CreateTopicsResponse); ok && len(r.Topics) == 1 && r.Topics[0].ErrorCode == 0 {
 		p.made = r.Topics[0].TopicID
 	}
+	switch r := resp.(type) {
+	case *kmsg.JoinGroupResponse:
+		p.member, p.generation = r.MemberID, r.Generation
+	case *kmsg.ConsumerGroupHeartbeatResponse:
+		if r.ErrorCode == 0 {
+			p.member, p.generation = *r.MemberID, r.MemberEpoch
+		}
+	}
 	var out []string
 	walk(reflect.ValueOf(resp).Elem(), &out)
 	if d, ok := resp.(*kmsg.DescribeConfigsResponse); ok {
@@ -220,7 +237,7 @@ func (p *peer) describe(resp kmsg.Response, err error) string {
 
 // told are the fields that must agree between the brokers.
 var told = map[string]bool{"ErrorCode": true, "BaseOffset": true, "Offset": true, "HighWatermark": true, "LogStartOffset": true,
-	"EndOffset": true, "LeaderEpoch": false, "ProducerEpoch": true, "LastStableOffset": true}
+	"EndOffset": true, "LeaderEpoch": false, "ProducerEpoch": true, "LastStableOffset": true, "Generation": true, "MemberEpoch": true}
 
 func walk(v reflect.Value, out *[]string) {
 	switch v.Kind() {

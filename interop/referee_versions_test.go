@@ -93,15 +93,22 @@ var differences = map[string]string{
 	"alter: negative operation":           stumbles + "INVALID_REQUEST",
 	"replace: topic twice":                stumbles + "INVALID_REQUEST",
 
+	"crossed: unknown metadata to a consumer group": stumbles + "INCONSISTENT_GROUP_PROTOCOL",
+
 	"metadata: made on use":                        "the answer waits for the new topic's leaders, so that the client need not come back",
 	"alter: topic twice":                           "one answer for each resource, however often it is named",
 	"describe: topic twice":                        "one answer for each resource, however often it is named",
 	"describe: broker with a leading zero":         "a broker has one name",
 	"epoch end: epoch -2":                          "an epoch that cannot be has no end",
 	"describe topic partitions: cursor behind all": "nothing is left to describe",
+	"commit: known and unknown topic":              requestsOrder,
+	"delete offsets: never committed":              requestsOrder,
+	"delete groups: one twice":                     "an answer for each time a group is named: the second time it is gone",
+	"find coordinator: of transactions":            "there are no transactions here: the client is told so, and not to wait for a coordinator",
 }
 
 const (
-	olderClients = "Kafka 4 no longer takes this version; Quire serves older clients"
-	stumbles     = "Kafka runs into an exception and answers UNKNOWN_SERVER_ERROR, or nothing; Quire answers "
+	olderClients  = "Kafka 4 no longer takes this version; Quire serves older clients"
+	requestsOrder = "answers stand in the order of the request; Kafka's put what is unknown first"
+	stumbles      = "Kafka runs into an exception and answers UNKNOWN_SERVER_ERROR, or nothing; Quire answers "
 )
