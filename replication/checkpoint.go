@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/quirelog/quire/replication/transport"
 	"github.com/quirelog/quire/segment"
 )
 
@@ -49,7 +50,7 @@ func decodeState(b []byte) (s checkpointState, err error) {
 	if n > uint64(len(b)-stateFixed) {
 		return s, fmt.Errorf("%w: configuration of %d bytes, %d left", errState, n, len(b)-stateFixed)
 	}
-	if s.config, err = decodeConfiguration(b[stateFixed : stateFixed+n]); err != nil {
+	if s.config, err = transport.DecodeConfiguration(b[stateFixed : stateFixed+n]); err != nil {
 		return s, fmt.Errorf("%w: configuration: %w", errState, err)
 	}
 	s.machine = b[stateFixed+n:]

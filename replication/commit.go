@@ -17,6 +17,9 @@ type fsm struct {
 	nils []any // answers; Raft's FSM goroutine is done with them before it calls again
 }
 
+// committer is a transport that wants to know what is committed, to tell followers when nothing else is sent to them.
+type committer interface{ Committed(index uint64) }
+
 var errNoSnapshots = errors.New("checkpoints are written by the group, not by the library")
 
 // ApplyBatch commits batches and configurations in log order.
@@ -25,6 +28,9 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	refused := f.g.commit(logs)
 	f.g.applyMu.Unlock()
 	fail(refused, ErrNotLeader)
+	if c := f.g.committer; c != nil {
+		c.Committed(logs[len(logs)-1].Index)
+	}
 	for len(f.nils) < len(logs) {
 		f.nils = append(f.nils, nil)
 	}

@@ -51,6 +51,7 @@ type Group struct {
 	snapshots snapshotStore
 	transport raft.Transport
 	lone      *loneTransport // transport, if it is one
+	committer committer      // transport, if it is one
 	raft      *raft.Raft
 	started   chan struct{} // closed when raft may be used
 
@@ -90,9 +91,6 @@ func (g *Group) Leader() (ServerID, segment.Term) {
 func (g *Group) Voters() []ServerID { return g.members.newest.Load().voters }
 
 // String names the group for logs.
-func (id GroupID) String() string { return fmt.Sprintf("%x-%d", id.Topic, id.Partition) }
-
-// String names the group for logs.
 func (g *Group) String() string { return g.options.ID.String() }
 
 // Close writes a checkpoint if records came since the last, stops Raft and closes the log cleanly. Proposals under way fail. When ctx ends first, closing
@@ -120,7 +118,11 @@ func (g *Group) Close(ctx context.Context) error {
 
 func (g *Group) shutdown() error {
 	g.awaitBarrier()
-	err := g.raft.Shutdown().Error()
+	down := g.raft.Shutdown()
+	if c, ok := g.transport.(raft.WithClose); ok {
+		_ = c.Close() // the library waits for what is under way to its peers, and closes the transport only then
+	}
+	err := down.Error()
 	g.lost() // a proposal may have come in between
 	g.store.tail.truncateAfter(0)
 

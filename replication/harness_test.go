@@ -190,7 +190,7 @@ func (s *server) open() error {
 		o.Logger = slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})).With("server", s.id)
 	}
 	if s.net != nil {
-		o.Transport = func(GroupID) raft.Transport { return s.net.join(s.id) }
+		o.Transport = func(id GroupID) raft.Transport { return s.net.join(s.id, id) }
 	}
 	node, err := OpenNode(o)
 	if err != nil {

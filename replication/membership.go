@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/quirelog/quire/replication/transport"
 	"github.com/quirelog/quire/segment"
 )
 
@@ -54,7 +55,7 @@ func (ms *members) reset(m *membership) {
 
 // add takes a configuration entry that was stored.
 func (ms *members) add(index segment.Index, data []byte) error {
-	c, err := decodeConfiguration(data)
+	c, err := transport.DecodeConfiguration(data)
 	if err != nil {
 		return fmt.Errorf("configuration entry %d: %w", index, err)
 	}
@@ -97,14 +98,4 @@ func bootstrapConfiguration(voters []ServerID) raft.Configuration {
 		c.Servers = append(c.Servers, raft.Server{Suffrage: raft.Voter, ID: raft.ServerID(id), Address: raft.ServerAddress(id)})
 	}
 	return c
-}
-
-// decodeConfiguration is the library's, which panics on what it cannot decode.
-func decodeConfiguration(b []byte) (c raft.Configuration, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("%v", p)
-		}
-	}()
-	return raft.DecodeConfiguration(b), nil
 }

@@ -1,187 +1,110 @@
 package replication
 
 import (
-	"bytes"
-	"errors"
-	"io"
+	"fmt"
+	"log/slog"
+	"net"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/replication/transport"
+	"github.com/quirelog/quire/replication/transport/cutproxy"
 )
 
-// network connects servers of one process over the library's in-memory transport, with links that can be cut.
+// network connects servers over TCP on loopback, with wires that can be cut: from each server to each other one there is a proxy.
 type network struct {
-	mu      sync.Mutex
-	links   map[ServerID]*link
-	cuts    map[[2]ServerID]bool
-	changed chan struct{} // closed when links or cuts change
+	t testing.TB
+
+	mu         sync.Mutex
+	transports map[ServerID]*transport.Transport
+	addrs      map[ServerID]string
+	wires      map[[2]ServerID]*cutproxy.Proxy // from, to
 }
 
-func newNetwork() *network {
-	return &network{links: map[ServerID]*link{}, cuts: map[[2]ServerID]bool{}, changed: make(chan struct{})}
-}
-
-// link copies entries, as a wire does: a replica must never share memory with another. A call over a cut link takes its
-// time to fail; failing at once would drive the library's backoff up to 10 s in no time.
-type link struct {
-	*raft.InmemTransport
-	net *network
-}
-
-var errLinkCut = errors.New("link is cut")
-
-// InstallSnapshot holds a refusal back until the follower has been opened anew, as a transport should: every refusal doubles
-// the time after which the library asks again, up to 10 s.
-func (l *link) InstallSnapshot(
-	id raft.ServerID, to raft.ServerAddress, r *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
-) error {
-	if err := l.pass(to); err != nil {
-		return err
+func newNetwork(t testing.TB) *network {
+	n := &network{
+		t: t, transports: map[ServerID]*transport.Transport{}, addrs: map[ServerID]string{}, wires: map[[2]ServerID]*cutproxy.Proxy{},
 	}
-	l.net.mu.Lock()
-	before := l.net.links[ServerID(to)]
-	l.net.mu.Unlock()
-	err := l.InmemTransport.InstallSnapshot(id, to, r, resp, data)
-	timeout := time.NewTimer(2 * time.Second)
-	defer timeout.Stop()
-	for err != nil {
-		l.net.mu.Lock()
-		now, changed := l.net.links[ServerID(to)], l.net.changed
-		l.net.mu.Unlock()
-		if now != before {
-			break
-		}
-		select {
-		case <-changed:
-		case <-timeout.C:
-			return err
+	t.Cleanup(n.close)
+	return n
+}
+
+func (n *network) close() {
+	for id, tr := range n.transports {
+		if err := tr.Close(); err != nil {
+			n.t.Errorf("close the transport of %s: %v", id, err)
 		}
 	}
-	return err
-}
-
-// pass waits while the link is cut, but not for ever.
-func (l *link) pass(to raft.ServerAddress) error {
-	timeout := time.NewTimer(200 * time.Millisecond)
-	defer timeout.Stop()
-	for {
-		l.net.mu.Lock()
-		cut, changed := l.net.cuts[[2]ServerID{ServerID(l.LocalAddr()), ServerID(to)}], l.net.changed
-		l.net.mu.Unlock()
-		if !cut {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-timeout.C:
-			return errLinkCut
+	for _, w := range n.wires {
+		if err := w.Close(); err != nil {
+			n.t.Error(err)
 		}
 	}
 }
 
-// join connects a server, anew where it was connected before.
-func (n *network) join(id ServerID) raft.Transport {
+// join opens the group of a server, whose transport lives on when the group is closed, as a broker's does.
+func (n *network) join(id ServerID, group GroupID) raft.Transport {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	_, t := raft.NewInmemTransport(raft.ServerAddress(id))
-	n.links[id] = &link{t, n}
-	for peer := range n.links {
-		n.connect(id, peer)
-		n.connect(peer, id)
+	if n.transports[id] == nil {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		must(n.t, err)
+		o := transport.Options{
+			Self: raft.ServerID(id), Cluster: "test", Secret: []byte("secret"), Listener: l, Timeout: 2 * time.Second, Coalesce: 5 * time.Millisecond,
+			Resolve: func(to raft.ServerID) (string, error) { return n.wire(id, ServerID(to)) },
+		}
+		if testing.Verbose() {
+			o.Logger = slog.New(slog.NewTextHandler(n.t.Output(), nil)).With("server", id)
+		}
+		tr, err := transport.New(o)
+		must(n.t, err)
+		n.transports[id], n.addrs[id] = tr, l.Addr().String()
 	}
-	n.change()
-	return n.links[id]
+	return n.transports[id].Group(group)
 }
 
-func (n *network) connect(from, to ServerID) {
-	if from == to {
-		return
-	}
-	n.links[from].Disconnect(raft.ServerAddress(to))
-	if !n.cuts[[2]ServerID{from, to}] {
-		n.links[from].Connect(raft.ServerAddress(to), n.links[to].InmemTransport)
-	}
-}
-
-// set cuts or mends both directions between a and b.
-func (n *network) set(cut bool, a, b ServerID) {
+// wire is the address of the proxy from one server to another.
+func (n *network) wire(from, to ServerID) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.cuts[[2]ServerID{a, b}], n.cuts[[2]ServerID{b, a}] = cut, cut
-	n.connect(a, b)
-	n.connect(b, a)
-	n.change()
+	if n.addrs[to] == "" {
+		return "", fmt.Errorf("%s has never been started", to)
+	}
+	w := n.wires[[2]ServerID{from, to}]
+	if w == nil {
+		var err error
+		if w, err = cutproxy.New(n.addrs[to]); err != nil {
+			return "", err
+		}
+		n.wires[[2]ServerID{from, to}] = w
+	}
+	return w.Addr(), nil
 }
 
-func (n *network) change() {
-	close(n.changed)
-	n.changed = make(chan struct{})
-}
-
-// isolate cuts or mends all links of a server.
+// isolate cuts or mends all wires of a server, in both directions.
 func (n *network) isolate(cut bool, id ServerID) {
+	state := cutproxy.Open
+	if cut {
+		state = cutproxy.Cut
+	}
 	n.mu.Lock()
-	var peers []ServerID
-	for peer := range n.links {
+	peers := make([]ServerID, 0, len(n.addrs))
+	for peer := range n.addrs {
 		if peer != id {
 			peers = append(peers, peer)
 		}
 	}
 	n.mu.Unlock()
 	for _, peer := range peers {
-		n.set(cut, id, peer)
+		for _, ends := range [][2]ServerID{{id, peer}, {peer, id}} {
+			_, err := n.wire(ends[0], ends[1])
+			must(n.t, err)
+			n.mu.Lock()
+			n.wires[ends].Set(state)
+			n.mu.Unlock()
+		}
 	}
-}
-
-func copied(r *raft.AppendEntriesRequest) *raft.AppendEntriesRequest {
-	out := *r
-	out.Entries = make([]*raft.Log, len(r.Entries))
-	for i, e := range r.Entries {
-		c := *e
-		c.Data = bytes.Clone(e.Data)
-		out.Entries[i] = &c
-	}
-	return &out
-}
-
-func (l *link) AppendEntries(
-	id raft.ServerID, to raft.ServerAddress, r *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
-) error {
-	if err := l.pass(to); err != nil {
-		return err
-	}
-	return l.InmemTransport.AppendEntries(id, to, copied(r), resp)
-}
-
-func (l *link) RequestVote(
-	id raft.ServerID, to raft.ServerAddress, r *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
-) error {
-	if err := l.pass(to); err != nil {
-		return err
-	}
-	return l.InmemTransport.RequestVote(id, to, r, resp)
-}
-
-func (l *link) RequestPreVote(
-	id raft.ServerID, to raft.ServerAddress, r *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
-) error {
-	if err := l.pass(to); err != nil {
-		return err
-	}
-	return l.InmemTransport.RequestPreVote(id, to, r, resp)
-}
-
-func (l *link) AppendEntriesPipeline(id raft.ServerID, to raft.ServerAddress) (raft.AppendPipeline, error) {
-	if err := l.pass(to); err != nil {
-		return nil, err
-	}
-	p, err := l.InmemTransport.AppendEntriesPipeline(id, to)
-	return pipeline{p}, err
-}
-
-type pipeline struct{ raft.AppendPipeline }
-
-func (p pipeline) AppendEntries(r *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	return p.AppendPipeline.AppendEntries(copied(r), resp)
 }

@@ -192,6 +192,7 @@ func (g *Group) raftConfig() *raft.Config {
 func (g *Group) start() error {
 	if make := g.node.options.Transport; make != nil {
 		g.transport = make(g.options.ID)
+		g.committer, _ = g.transport.(committer)
 	} else {
 		g.lone = newLoneTransport(g.node.options.Self)
 		g.transport = g.lone

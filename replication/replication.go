@@ -9,6 +9,7 @@ package replication
 import (
 	"errors"
 
+	"github.com/quirelog/quire/replication/transport"
 	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/batch"
 )
@@ -16,11 +17,8 @@ import (
 // ServerID names a broker within Raft groups: broker id and incarnation.
 type ServerID string
 
-// GroupID names a partition's Raft group: topic id and partition. Topics made again under an old name share nothing.
-type GroupID struct {
-	Topic     [16]byte
-	Partition int32
-}
+// GroupID names a partition's Raft group: topic id and partition.
+type GroupID = transport.GroupID
 
 // Errors that callers decide on.
 var (

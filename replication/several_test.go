@@ -23,7 +23,7 @@ type cluster struct {
 var brisk = timing{heartbeat: 400 * time.Millisecond, lease: 250 * time.Millisecond, commit: 5 * time.Millisecond}
 
 func newCluster(t *testing.T) *cluster {
-	c := &cluster{t: t, net: newNetwork()}
+	c := &cluster{t: t, net: newNetwork(t)}
 	voters := []ServerID{"1-a", "2-a", "3-a"}
 	for _, id := range voters {
 		s := newServer(t, id, voters...)

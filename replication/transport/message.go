@@ -1,0 +1,133 @@
+package transport
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+)
+
+// What a request asks for, and its body:
+//
+//	vote         term, last index, last term (8 each), leadership transfer (1); replied with term (8), granted (1)
+//	pre-vote     the same, without the last byte
+//	timeout now  nothing; replied with nothing
+//	install      term, last index, last term, index of the configuration (8 each), configuration; replied with term (8), done (1)
+const (
+	askVote byte = iota + 1
+	askPreVote
+	askTimeoutNow
+	askInstall
+)
+
+// rpcHeader says who sent a message: whom the handshake has shown to be at the other end.
+func rpcHeader(from raft.ServerID) raft.RPCHeader {
+	return raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(from), Addr: []byte(from)}
+}
+
+func appendUint64s(b []byte, vs ...uint64) []byte {
+	for _, v := range vs {
+		b = binary.BigEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+func boolByte(v bool) byte {
+	if v {
+		return 1
+	}
+	return 0
+}
+
+func encodeVote(r *raft.RequestVoteRequest) []byte {
+	return append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm), boolByte(r.LeadershipTransfer))
+}
+
+func encodePreVote(r *raft.RequestPreVoteRequest) []byte {
+	return appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm)
+}
+
+var errInstallData = errors.New("a checkpoint is sent without data: its files are pulled")
+
+func encodeInstall(r *raft.InstallSnapshotRequest) ([]byte, error) {
+	if r.Size != 0 {
+		return nil, fmt.Errorf("%w, not %d bytes", errInstallData, r.Size)
+	}
+	return append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm, r.ConfigurationIndex), r.Configuration...), nil
+}
+
+// decodeCommand turns the body of a request into what Raft is given.
+func decodeCommand(from raft.ServerID, what byte, b []byte) (any, error) {
+	want := map[byte]int{askVote: 25, askPreVote: 24, askTimeoutNow: 0, askInstall: 32}
+	n, known := want[what]
+	if !known || len(b) < n || len(b) > n && what != askInstall {
+		return nil, fmt.Errorf("%w: request %d with %d bytes", errFrame, what, len(b))
+	}
+	u64 := func(at int) uint64 { return binary.BigEndian.Uint64(b[8*at:]) }
+	h := rpcHeader(from)
+	switch what {
+	case askVote:
+		return &raft.RequestVoteRequest{
+			RPCHeader: h, Term: u64(0), Candidate: h.Addr, LastLogIndex: u64(1), LastLogTerm: u64(2), LeadershipTransfer: b[24] == 1,
+		}, nil
+	case askPreVote:
+		return &raft.RequestPreVoteRequest{RPCHeader: h, Term: u64(0), LastLogIndex: u64(1), LastLogTerm: u64(2)}, nil
+	case askTimeoutNow:
+		return &raft.TimeoutNowRequest{RPCHeader: h}, nil
+	}
+	if _, err := DecodeConfiguration(b[32:]); err != nil {
+		return nil, fmt.Errorf("%w: install: configuration: %w", errFrame, err)
+	}
+	return &raft.InstallSnapshotRequest{
+		RPCHeader: h, SnapshotVersion: raft.SnapshotVersionMax, Term: u64(0), Leader: h.Addr, LastLogIndex: u64(1), LastLogTerm: u64(2),
+		ConfigurationIndex: u64(3), Configuration: b[32:],
+	}, nil
+}
+
+// encodeResponse encodes what Raft has answered to a request.
+func encodeResponse(response any) []byte {
+	switch r := response.(type) {
+	case *raft.RequestVoteResponse:
+		return append(appendUint64s(nil, r.Term), boolByte(r.Granted))
+	case *raft.RequestPreVoteResponse:
+		return append(appendUint64s(nil, r.Term), boolByte(r.Granted))
+	case *raft.InstallSnapshotResponse:
+		return append(appendUint64s(nil, r.Term), boolByte(r.Success))
+	}
+	return nil
+}
+
+// decodeResponse decodes the body of a reply to anything but TimeoutNow.
+func decodeResponse(b []byte) (term uint64, yes bool, err error) {
+	if len(b) != 9 {
+		return 0, false, fmt.Errorf("%w: response of %d bytes", errFrame, len(b))
+	}
+	return binary.BigEndian.Uint64(b), b[8] == 1, nil
+}
+
+// answerTo is the answer to an append.
+func answerTo(seq uint32, r raft.RPCResponse) answer {
+	resp, ok := r.Response.(*raft.AppendEntriesResponse)
+	if r.Error != nil || !ok {
+		return answer{seq: seq, code: codeFailed}
+	}
+	a := answer{seq: seq, code: codeRejected, term: resp.Term, last: resp.LastLog}
+	switch {
+	case resp.Success:
+		a.code = codeOK
+	case resp.NoRetryBackoff:
+		a.code = codeMismatch
+	}
+	return a
+}
+
+// DecodeConfiguration is raft.DecodeConfiguration, which panics on what it cannot decode.
+func DecodeConfiguration(b []byte) (c raft.Configuration, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("%v", p)
+		}
+	}()
+	return raft.DecodeConfiguration(b), nil
+}
