@@ -84,7 +84,7 @@ type conn struct {
 
 func newConn(t *Transport, nc net.Conn, peer raft.ServerID, p purpose, l *link) *conn {
 	c := &conn{
-		t: t, peer: peer, purpose: p, link: l, net: nc, in: bufio.NewReaderSize(nc, 4<<10), out: newOutbox(),
+		t: t, peer: peer, purpose: p, link: l, net: nc, in: newReader(nc), out: newOutbox(),
 		broken: make(chan struct{}), pending: map[uint32]waiter{},
 	}
 	c.beats = newCoalescer(c)
@@ -290,3 +290,6 @@ func appendRequest(from raft.ServerID, h *head, entries []*raft.Log) *raft.Appen
 		Entries: entries,
 	}
 }
+
+// newReader has a small buffer: what is in it is copied, and the rest of a frame is read to its place.
+func newReader(r io.Reader) *bufio.Reader { return bufio.NewReaderSize(r, 4<<10) }

@@ -39,8 +39,6 @@ const (
 
 	statusWelcome byte = 1
 	statusRefused byte = 2
-
-	handshakeTime = 5 * time.Second
 )
 
 // purpose is what a connection carries.
@@ -142,7 +140,7 @@ func decodeNames(b []byte, n int) (names []string, err error) {
 
 // greet is the dialer's side. It returns the connection to speak on.
 func (t *Transport) greet(ctx context.Context, nc net.Conn, to raft.ServerID, p purpose) (net.Conn, error) {
-	if err := nc.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(t.o.greeting)); err != nil {
 		return nil, err
 	}
 	if t.o.TLS != nil {
@@ -194,7 +192,7 @@ func (t *Transport) checkAcceptor(body []byte, to raft.ServerID) error {
 
 // admit is the acceptor's side. It returns the connection to speak on, and who is there for what.
 func (t *Transport) admit(ctx context.Context, nc net.Conn) (net.Conn, raft.ServerID, purpose, error) {
-	if err := nc.SetDeadline(time.Now().Add(handshakeTime)); err != nil {
+	if err := nc.SetDeadline(time.Now().Add(t.o.greeting)); err != nil {
 		return nil, "", 0, err
 	}
 	if t.o.TLS != nil {

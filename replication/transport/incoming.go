@@ -19,11 +19,9 @@ type incoming struct {
 	merged  []*incoming // appends that were made part of this one
 }
 
-// respond sends what Raft has answered. A checkpoint that was refused is to be pulled first, which is waited for.
+// respond sends what Raft has answered, in the order of the requests. A checkpoint that was refused is to be pulled first, which is
+// waited for.
 func (r *incoming) respond(resp raft.RPCResponse) {
-	for _, m := range r.merged {
-		m.respond(resp)
-	}
 	switch {
 	case r.what == 0:
 		r.answer(answerTo(r.head.seq, resp))
@@ -33,6 +31,9 @@ func (r *incoming) respond(resp raft.RPCResponse) {
 		r.c.t.hold(r, codeFailed, resp.Error.Error())
 	default:
 		r.reply(codeFailed, []byte(resp.Error.Error()))
+	}
+	for _, m := range r.merged {
+		m.respond(resp)
 	}
 }
 

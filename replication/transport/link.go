@@ -171,7 +171,7 @@ func (t *Transport) connect(l *link) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of %s: %w", l.to, err)
 	}
-	d := net.Dialer{Timeout: handshakeTime}
+	d := net.Dialer{Timeout: t.o.greeting}
 	nc, err := d.DialContext(t.ctx, "tcp", addr)
 	if err != nil {
 		return nil, err

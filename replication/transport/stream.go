@@ -30,8 +30,9 @@ var (
 
 // stream is what a group sends to one peer, and what is known of that peer's log.
 //
-// What always holds: requests, entries and bytes are what was sent and not answered, of frames whose connection is not broken. match is the newest entry
-// that the peer is known to hold as this server had it in term; it never goes back within a term. Lock order: stream, then coalescer.
+// What always holds: requests, entries and bytes are what was sent and not answered, of frames whose connection is not broken. match is
+// the newest entry that the peer is known to hold as this server had it in term; it never goes back within a term. Lock order: stream,
+// then pipeline or coalescer.
 type stream struct {
 	g    *Group
 	peer *peer

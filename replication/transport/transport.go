@@ -48,6 +48,8 @@ type Options struct {
 	Hold       time.Duration // how long a refusal waits for its group to be opened, 0: 2 s
 	MaxFrame   int           // bytes, 0: 128 MiB; the largest entry and 1 KiB must fit
 	MaxEntries int           // raft.Config.MaxAppendEntries, up to 1,024; 0: 256
+
+	greeting time.Duration // what a handshake may take; 0: 5 s
 }
 
 func (o *Options) complete() error {
@@ -69,6 +71,7 @@ func (o *Options) complete() error {
 	}
 	for d, standard := range map[*time.Duration]time.Duration{
 		&o.Coalesce: 20 * time.Millisecond, &o.Ping: time.Second, &o.Timeout: 10 * time.Second, &o.Hold: 2 * time.Second,
+		&o.greeting: 5 * time.Second,
 	} {
 		if *d == 0 {
 			*d = standard
