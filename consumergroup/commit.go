@@ -12,6 +12,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// commitOverhead is what the entry of a commit takes at most beside its strings.
+const commitOverhead = 128
+
 // offsetCommit: partitions that do not exist or whose metadata is too long are refused one by one; the group and the member's epoch are
 // judged for the others together, and only if there are any.
 //
@@ -57,7 +60,12 @@ func (r *registry) readCommit(
 		for j := range asked.Partitions {
 			p, pa := &asked.Partitions[j], &answer.Partitions[j]
 			pa.Partition = p.Partition
-			if pa.ErrorCode = step.Code(r.checkPartition(p, topic, err)); pa.ErrorCode != 0 {
+			if err == nil {
+				pa.ErrorCode = step.Code(r.checkPartition(req.Group, p, topic))
+			} else {
+				pa.ErrorCode = step.Code(err)
+			}
+			if pa.ErrorCode != 0 {
 				continue
 			}
 			both := new(struct { // one allocation in place of two
@@ -91,13 +99,16 @@ func named(topics consumer.Topics, name string, id [16]byte, byID bool) (consume
 	return consumer.Topic{}, kerr.UnknownTopicOrPartition
 }
 
-func (r *registry) checkPartition(p *kmsg.OffsetCommitRequestTopicPartition, t consumer.Topic, err error) error {
+// checkPartition also refuses what no batch of the journal could hold, so that a commit is only ever written whole.
+func (r *registry) checkPartition(group string, p *kmsg.OffsetCommitRequestTopicPartition, t consumer.Topic) error {
+	metadata := ""
+	if p.Metadata != nil {
+		metadata = *p.Metadata
+	}
 	switch {
-	case err != nil:
-		return err
 	case p.Partition < 0 || int(p.Partition) >= t.Partitions:
 		return kerr.UnknownTopicOrPartition
-	case p.Metadata != nil && tooLong(*p.Metadata, r.c.o.MaxOffsetMetadata):
+	case tooLong(metadata, r.c.o.MaxOffsetMetadata), len(metadata) > maxName, len(group)+len(t.Name)+len(metadata) > r.c.o.MaxBatch-commitOverhead:
 		return kerr.OffsetMetadataTooLarge
 	}
 	return nil

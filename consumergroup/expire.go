@@ -11,7 +11,9 @@ func (r *registry) expire(s *step.Step, g *group) {
 	e := offsets.Expiry{Now: s.Now, Retention: r.c.o.OffsetsRetention}
 	switch {
 	case g.empty() && g.consumer != nil:
-		e.Since = g.consumer.EmptySince()
+		if e.Since = g.consumer.EmptySince(); e.Since.IsZero() {
+			e.Since = r.loaded // the journal does not say: rather too long than too short
+		}
 	case g.empty():
 		e.Since = g.classic.EmptySince()
 	case g.consumer != nil, g.classic.State() == "Stable" && g.classic.ProtocolType() == consumerProtocol:

@@ -169,3 +169,35 @@ func consumerAssignment() []byte {
 	a.Topics = []kmsg.ConsumerMemberAssignmentTopic{{Topic: "orders", Partitions: []int32{0, 1, 2, 3, 4, 5, 6, 7}}}
 	return a.AppendTo(nil)
 }
+
+// TestConsumerGroupKeepsOffsetsAfterItsMembers: retention counts from when they left, also over a change of the coordinator, though the commit is old.
+func TestConsumerGroupKeepsOffsetsAfterItsMembers(t *testing.T) {
+	o := options(1)
+	o.OffsetsRetention = time.Hour
+	inBubble(t, o, func(t *testing.T, r *rig) {
+		epoch := r.beat("g", "m", 0).MemberEpoch
+		c := commit("g", "orders", 1, 11)
+		c.Version, c.MemberID, c.Generation = 9, "m", epoch
+		r.ask(c)
+		for range 3 * 60 * 2 {
+			r.pass(30 * time.Second)
+			if got := r.beat("g", "m", epoch); got.ErrorCode != 0 {
+				t.Fatalf("%+v", got)
+			}
+		}
+		r.beat("g", "m", -1)
+		for _, reload := range []bool{false, true} {
+			if reload {
+				r.reload()
+			}
+			r.pass(50 * time.Minute)
+			if got := r.committed("g"); got["orders"][1] != 11 {
+				t.Fatalf("reloaded %v: %v", reload, got)
+			}
+		}
+		r.pass(15 * time.Minute)
+		if got := r.kinds(); len(got) != 0 {
+			t.Errorf("left over: %v", got)
+		}
+	})
+}

@@ -52,7 +52,11 @@ func load(ctx context.Context, c *Coordinator, log Log, logger *slog.Logger) (*r
 		}
 	}
 	r := l.finish(time.Now())
-	logger.Info("group coordinator: journal loaded", "groups", len(r.groups), "records", l.records, "took", time.Since(began))
+	level := slog.LevelInfo
+	if l.records == 0 {
+		level = slog.LevelDebug
+	}
+	logger.Log(ctx, level, "group coordinator: journal loaded", "groups", len(r.groups), "records", l.records, "took", time.Since(began))
 	return r, nil
 }
 
@@ -171,7 +175,7 @@ func (l *loader) group(id string, create bool) *group {
 
 // finish gives every group its machine, with sessions that begin now.
 func (l *loader) finish(now time.Time) *registry {
-	r := &registry{c: l.c, groups: l.groups}
+	r := &registry{c: l.c, groups: l.groups, loaded: now}
 	for id, g := range l.groups {
 		stored := l.stored[id]
 		switch {

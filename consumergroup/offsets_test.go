@@ -98,7 +98,33 @@ func TestCommitsAreRefusedOneByOne(t *testing.T) {
 	}
 }
 
-// TestRecordTooLong: what the journal's own format cannot hold is refused before anything changes.
+// TestCommitTooLargeForTheJournal: what no batch can hold is refused before anything changes.
+func TestCommitTooLargeForTheJournal(t *testing.T) {
+	o := options(1)
+	o.MaxOffsetMetadata, o.MaxBatch = 1<<20, 1<<10
+	for size := 700; size < 1100; size += 7 {
+		inBubble(t, o, func(t *testing.T, r *rig) {
+			req := parts(4, "orders", 0, 0)
+			req.RetentionTimeMillis = 1000
+			req.Topics[0].Partitions[0].Metadata = kmsg.StringPtr(strings.Repeat("x", size))
+			code := commitCode(r.ask(req))
+			stored := len(r.logs[0].batches) > 0
+			if told := len(r.committed("g")) > 0; (code == 0) != stored || stored != told {
+				t.Errorf("%d bytes: code %d, stored %v, told %v", size, code, stored, told)
+			}
+		})
+	}
+	o.MaxBatch = 1 << 20
+	inBubble(t, o, func(t *testing.T, r *rig) {
+		req := parts(4, "orders", 0, 0)
+		req.RetentionTimeMillis = 1000 // in a version of the record that has two bytes for the length
+		req.Topics[0].Partitions[0].Metadata = kmsg.StringPtr(strings.Repeat("x", 1<<15))
+		if code := commitCode(r.ask(req)); code != kerr.OffsetMetadataTooLarge.Code {
+			t.Errorf("code %d", code)
+		}
+	})
+}
+
 func TestLimitOfGroups(t *testing.T) {
 	o := options(2)
 	o.MaxGroups = 3

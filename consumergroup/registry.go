@@ -19,6 +19,7 @@ type registry struct {
 	c      *Coordinator
 	groups map[string]*group
 	timers timers
+	loaded time.Time // when the journal was loaded
 }
 
 // group is one group: exactly one of the two machines is set, a classic one without members for a group that only commits.
@@ -32,8 +33,6 @@ type group struct {
 	at    time.Time
 	place int
 }
-
-func newRegistry(c *Coordinator) *registry { return &registry{c: c, groups: map[string]*group{}} }
 
 // create makes a group without members, or says that there are too many.
 func (r *registry) create(id string) (*group, error) {
