@@ -16,7 +16,9 @@ import (
 
 // network connects servers over TCP on loopback, with wires that can be cut: from each server to each other one there is a proxy.
 type network struct {
-	t testing.TB
+	t        testing.TB
+	direct   bool // of benchmarks: there are no proxies
+	coalesce time.Duration
 
 	mu         sync.Mutex
 	transports map[ServerID]*transport.Transport
@@ -26,7 +28,7 @@ type network struct {
 
 func newNetwork(t testing.TB) *network {
 	n := &network{
-		t: t, transports: map[ServerID]*transport.Transport{}, addrs: map[ServerID]string{}, wires: map[[2]ServerID]*cutproxy.Proxy{},
+		t: t, coalesce: 5 * time.Millisecond, transports: map[ServerID]*transport.Transport{}, addrs: map[ServerID]string{}, wires: map[[2]ServerID]*cutproxy.Proxy{},
 	}
 	t.Cleanup(n.close)
 	return n
@@ -53,7 +55,7 @@ func (n *network) join(id ServerID, group GroupID) raft.Transport {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(n.t, err)
 		o := transport.Options{
-			Self: raft.ServerID(id), Cluster: "test", Secret: []byte("secret"), Listener: l, Timeout: 2 * time.Second, Coalesce: 5 * time.Millisecond,
+			Self: raft.ServerID(id), Cluster: "test", Secret: []byte("secret"), Listener: l, Timeout: 2 * time.Second, Coalesce: n.coalesce,
 			Resolve: func(to raft.ServerID) (string, error) { return n.wire(id, ServerID(to)) },
 		}
 		if testing.Verbose() {
@@ -72,6 +74,9 @@ func (n *network) wire(from, to ServerID) (string, error) {
 	defer n.mu.Unlock()
 	if n.addrs[to] == "" {
 		return "", fmt.Errorf("%s has never been started", to)
+	}
+	if n.direct {
+		return n.addrs[to], nil
 	}
 	w := n.wires[[2]ServerID{from, to}]
 	if w == nil {

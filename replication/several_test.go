@@ -137,6 +137,17 @@ func TestReplicasHaveEqualBytes(t *testing.T) {
 	}
 }
 
+// Followers hear of what is committed when the leader has nothing else to send, and long before CommitTimeout.
+func TestIdleLeaderTellsWhatIsCommitted(t *testing.T) {
+	c := newCluster(t)
+	for _, s := range c.servers {
+		s.timing.commit = time.Hour
+	}
+	c.start()
+	c.produce(3) // the first goes by single requests, of which nothing tells the followers more
+	c.agree(c.produce(1))
+}
+
 // A follower that was away gets what it missed, entry by entry.
 func TestFollowerCatchesUp(t *testing.T) {
 	c := newCluster(t).start()

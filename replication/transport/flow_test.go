@@ -281,7 +281,7 @@ func TestCutAndReconnect(t *testing.T) {
 // A network that loses everything is noticed by the silence, on both sides.
 func TestSilenceBreaksConnections(t *testing.T) {
 	b := newBrokers(t)
-	set := func(o *Options) { o.Ping = 50 * time.Millisecond }
+	set := func(o *Options) { o.Ping = 200 * time.Millisecond }
 	tr, other := b.start("1-a", set), b.start("2-b", set)
 	wire := b.proxy("2-b")
 	g := tr.Group(testGroup)

@@ -19,11 +19,6 @@ import (
 
 // A stranger is turned away, and the log says why.
 func TestStrangersAreRefused(t *testing.T) {
-	var said log
-	b := newBrokers(t)
-	b.start("2-b", func(o *Options) { o.Logger, o.greeting = said.logger(), 100*time.Millisecond })
-	addr, err := b.resolve("2-b")
-	must(t, err)
 	hello := string(newHello())
 	for _, c := range []struct {
 		name, sent, logged string
@@ -37,7 +32,15 @@ func TestStrangersAreRefused(t *testing.T) {
 		{"has no end", hello + "\xff\xff" + strings.Repeat("x", 100), "its identity has 65535 bytes", helloLen},
 		{"guesses", hello + "\x00\x01x" + strings.Repeat("m", 32), "does not know the shared secret", helloLen},
 	} {
-		said.clear()
+		var said log
+		b := newBrokers(t)
+		b.start("2-b", func(o *Options) {
+			if o.Logger = said.logger(); c.logged == "timeout" {
+				o.greeting = 50 * time.Millisecond
+			}
+		})
+		addr, err := b.resolve("2-b")
+		must(t, err)
 		nc, err := net.Dial("tcp", addr)
 		must(t, err)
 		_, err = io.WriteString(nc, c.sent)
@@ -152,7 +155,7 @@ func TestTLS(t *testing.T) {
 			b := newBrokers(t)
 			start := func(id raft.ServerID, config *tls.Config) *Transport {
 				return b.start(id, func(o *Options) {
-					o.TLS, o.Logger, o.greeting = config, said.logger(), time.Second
+					o.TLS, o.Logger = config, said.logger()
 					if config != nil {
 						o.Secret = nil
 					}

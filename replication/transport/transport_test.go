@@ -306,10 +306,4 @@ func (l *log) has(s string) bool {
 	return strings.Contains(l.b.String(), s)
 }
 
-func (l *log) clear() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.b.Reset()
-}
-
 func (l *log) logger() *slog.Logger { return slog.New(slog.NewTextHandler(l, nil)) }
