@@ -24,7 +24,7 @@ func (g *groups) options(partitions int) consumergroup.Options {
 		},
 		Topics:           func() consumer.Topics { return clusterTopics{g.b.controller.Image()} },
 		OffsetsRetention: cfg.OffsetsRetention, RetentionCheck: cfg.OffsetsCheck,
-		MaxOffsetMetadata: cfg.OffsetMetadata, MaxGroups: maxGroups, MaxBatch: maxJournalBatch,
+		MaxOffsetMetadata: cfg.OffsetMetadata, MaxGroups: maxGroups, MaxBytes: maxGroupBytes, MaxBatch: maxJournalBatch,
 		Logger: g.b.log,
 	}
 	o.Consumer = consumer.Config{

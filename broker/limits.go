@@ -81,6 +81,10 @@ const (
 	// maxGroups is how many groups a broker coordinates.
 	maxGroups = 100_000
 
+	// maxGroupBytes is the memory that their members, assignments and committed offsets may take together, about. A million offsets without
+	// metadata are a third of it.
+	maxGroupBytes = 128 << 20
+
 	// maxScrapedOffsets is how many groups and committed offsets have metrics of their own.
 	maxScrapedOffsets = 20_000
 

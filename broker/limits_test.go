@@ -26,7 +26,7 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,
 		"refusalLogInterval": int(refusalLogInterval / time.Second),
 		"groupCallWait":      int(groupCallWait / time.Second), "maxJoinWait": int(maxJoinWait / time.Second), "maxWaitingBytes": maxWaitingBytes,
-		"maxGroups": maxGroups, "maxScrapedOffsets": maxScrapedOffsets, "maxJournalBatch": maxJournalBatch,
+		"maxGroups": maxGroups, "maxGroupBytes": maxGroupBytes, "maxScrapedOffsets": maxScrapedOffsets, "maxJournalBatch": maxJournalBatch,
 	}
 	def := config.Default()
 	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "max.connections.per.ip", "max.connection.creation.rate", "connections.max.idle.ms",

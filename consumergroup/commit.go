@@ -30,6 +30,10 @@ func (r *registry) offsetCommit(s *step.Step, c *step.Call, req *kmsg.OffsetComm
 			s.Reply(c, resp)
 			return
 		}
+		if err := r.commitRoom(g, req, commits); err != nil {
+			refuseRest(resp, step.Code(err))
+			commits = nil
+		}
 	}
 	for _, e := range commits {
 		s.Write(e)

@@ -40,6 +40,7 @@ type Options struct {
 	RetentionCheck    time.Duration // offsets.retention.check.interval.ms; 0: 10 min
 	MaxOffsetMetadata int           // offset.metadata.max.bytes, counted in characters as Kafka does; 0: 4096
 	MaxGroups         int           // over all partitions of the journal here; more are refused; 0: unbounded
+	MaxBytes          int64         // of memory that all groups together hold, about; what would make them larger is refused; 0: unbounded
 	MaxBatch          int           // bytes of a journal batch, and of one entry; 0: 1 MiB less 64 KiB
 	Logger            *slog.Logger  // nil: discards
 }
@@ -55,6 +56,8 @@ type Coordinator struct {
 	o      Options
 	log    *slog.Logger
 	groups atomic.Int64 // in all shards
+	bytes  atomic.Int64 // that they hold, about
+	full   atomic.Bool  // that they hold too much has been said
 
 	leading sync.Mutex              // taken for changes of what is led
 	shards  []atomic.Pointer[shard] // by journal partition; nil: led elsewhere

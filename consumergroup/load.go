@@ -189,6 +189,7 @@ func (l *loader) finish(now time.Time) *registry {
 			delete(l.groups, id)
 			continue
 		}
+		r.measure(g)
 		r.timers.set(g, g.deadline())
 	}
 	l.c.groups.Add(int64(len(r.groups)))

@@ -13,12 +13,13 @@ import (
 // join makes the group where there is none, and turns a consumer group without members into a classic one.
 func (r *registry) join(s *step.Step, c *step.Call, req *kmsg.JoinGroupRequest) {
 	g := r.groups[req.Group]
-	if g == nil {
-		var err error
-		if g, err = r.create(req.Group); err != nil {
-			s.Fail(c, err)
-			return
-		}
+	err := r.joinRoom(g, req)
+	if g == nil && err == nil {
+		g, err = r.create(req.Group)
+	}
+	if err != nil {
+		s.Fail(c, err)
+		return
 	}
 	if g.consumer != nil && g.consumer.Empty() {
 		g.consumer.Tombstones(s)
@@ -38,6 +39,12 @@ func (r *registry) sync(s *step.Step, c *step.Call, req *kmsg.SyncGroupRequest) 
 	case g == nil || g.empty():
 		s.Fail(c, fmt.Errorf("group %q has no members: %w", req.Group, kerr.UnknownMemberID))
 		return
+	}
+	if err := r.syncRoom(g, req); err != nil {
+		s.Fail(c, err)
+		return
+	}
+	switch {
 	case g.consumer != nil:
 		g.consumer.Sync(s, c, r.c.o.Topics())
 	default:
@@ -86,12 +93,13 @@ func (r *registry) consumerHeartbeat(s *step.Step, c *step.Call, req *kmsg.Consu
 		s.Fail(c, fmt.Errorf("there is no consumer group %q: %w", req.Group, kerr.GroupIDNotFound))
 		return
 	}
-	if g == nil {
-		var err error
-		if g, err = r.create(req.Group); err != nil {
-			s.Fail(c, err)
-			return
-		}
+	err := r.heartbeatRoom(req)
+	if g == nil && err == nil {
+		g, err = r.create(req.Group)
+	}
+	if err != nil {
+		s.Fail(c, err)
+		return
 	}
 	if g.consumer != nil {
 		g.consumer.Heartbeat(s, c, r.c.o.Topics())

@@ -28,6 +28,7 @@ type group struct {
 	classic  *classic.Group
 	consumer *consumer.Group
 	offsets  offsets.Table
+	bytes    int64 // what it was last measured to hold
 
 	// The place in timers: at is never after the machine's deadline. place is -1 where nothing is waited for.
 	at    time.Time
@@ -49,6 +50,7 @@ func (r *registry) create(id string) (*group, error) {
 func (r *registry) remove(g *group) {
 	delete(r.groups, g.id)
 	r.c.groups.Add(-1)
+	r.c.bytes.Add(-g.bytes)
 	if g.place >= 0 {
 		heap.Remove(&r.timers, g.place)
 	}
@@ -65,6 +67,7 @@ func (r *registry) settle(s *step.Step, g *group) {
 		r.remove(g)
 		return
 	}
+	r.measure(g)
 	r.timers.set(g, g.deadline())
 }
 

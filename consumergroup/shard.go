@@ -104,6 +104,9 @@ func (s *shard) close(to State, r *registry, o *outbox) {
 func (s *shard) drop(r *registry) {
 	if r != nil {
 		s.c.groups.Add(-int64(len(r.groups)))
+		for _, g := range r.groups {
+			s.c.bytes.Add(-g.bytes)
+		}
 	}
 }
 

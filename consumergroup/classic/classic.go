@@ -67,7 +67,7 @@ const consumerType = "consumer"
 
 // Group is one classic group. It is not safe for concurrent use.
 //
-// What always holds between two calls: byID, static, offered, bytes, joining and unsynced are what the members make of them; there is a leader, and a
+// What always holds between two calls: byID, static, offered, bytes, given, joining and unsynced are what the members make of them; there is a leader, and a
 // protocol that all offer, whenever there are members; joins wait in preparing alone, syncs in completing alone.
 type Group struct {
 	id           string
@@ -87,6 +87,7 @@ type Group struct {
 
 	offered  map[string]int // how many members offer a protocol, by its name
 	bytes    int            // of all that they offer
+	given    int            // bytes of their assignments
 	joining  int            // members with a join that waits
 	unsynced int            // members that have not synced in this generation
 

@@ -87,6 +87,7 @@ func (g *Group) insert(m *Member) {
 		g.static[*m.InstanceID] = m
 	}
 	g.count(m, 1)
+	g.given += len(m.Assignment)
 	if m.join != nil {
 		g.joining++
 	}
@@ -112,6 +113,7 @@ func (g *Group) remove(s *step.Step, m *Member) {
 	g.refuseSync(s, m, kerr.UnknownMemberID)
 	g.synced(m)
 	g.count(m, -1)
+	g.given -= len(m.Assignment)
 	g.sessions.stop(&m.session)
 	delete(g.byID, m.ID)
 	if m.InstanceID != nil {

@@ -183,6 +183,7 @@ func (g *Group) synced(m *Member) {
 
 // abandonSync ends a generation that has no assignment.
 func (g *Group) abandonSync(s *step.Step, err error) {
+	g.given = 0
 	for _, m := range g.members {
 		m.Assignment = nil
 		if m.sync != nil {

@@ -80,6 +80,7 @@ func FromMembers(id string, c *Config, generation int32, members []*Member, now 
 
 // Store writes the group as it is to the journal. GROUP_MAX_SIZE_REACHED: it is too large for a record, and nothing is written.
 func (g *Group) Store(s *step.Step) error {
+	g.measure()
 	if !g.fits() {
 		return fmt.Errorf("classic group %q of %d members: over %d bytes: %w", g.id, len(g.members), g.config.maxRecord(), kerr.GroupMaxSizeReached)
 	}

@@ -58,6 +58,7 @@ func (g *Group) assign(s *step.Step, req *kmsg.SyncGroupRequest) {
 			m.Assignment = req.GroupAssignment[i].MemberAssignment
 		}
 	}
+	g.measure()
 	if !g.fits() { // as Kafka answers for a record that its log refuses
 		g.abandonSync(s, kerr.UnknownServerError)
 		g.prepare(s)

@@ -85,6 +85,7 @@ func sortedSet(names []string) []string {
 // count adds by to what is derived from a member's description.
 func (g *Group) count(m *member, by int) {
 	d := m.desc
+	g.bytes += by * sizeOf(d)
 	if d.InstanceID != nil {
 		if by > 0 {
 			g.instances[*d.InstanceID] = m.id

@@ -95,6 +95,7 @@ type Group struct {
 	assignors map[string]int       // members that ask for an assignor
 	classics  int                  // members that speak the classic protocol
 	protocols map[string]int       // classic members that offer an assignor's protocol
+	bytes     int                  // of what members say about themselves
 
 	// Not in the journal.
 	hashed     seen      // the topics that hash was last compared with
@@ -127,7 +128,7 @@ func (g *Group) reset() {
 	g.members, g.targets, g.resolved = map[string]*member{}, map[string][]partition{}, map[string][]string{}
 	g.instances, g.owners = map[string]string{}, map[partition]string{}
 	g.names, g.matched, g.patterns, g.assignors = map[string]int{}, map[string]int{}, map[string]int{}, map[string]int{}
-	g.classics, g.protocols = 0, map[string]int{}
+	g.classics, g.protocols, g.bytes = 0, map[string]int{}, 0
 }
 
 // timing is the group's own, else the broker's.
@@ -148,6 +149,15 @@ func (g *Group) write(s *step.Step, e journal.Entry) {
 
 // full says whether there is no room for one more member.
 func (g *Group) full() bool { return g.cfg.MaxSize > 0 && len(g.members) >= g.cfg.MaxSize }
+
+// What a group holds in memory beside what members say about themselves, about: of a member, and of a partition that one has.
+const (
+	memberBytes = 800
+	ownedBytes  = 150
+)
+
+// Bytes is about the memory that the group holds.
+func (g *Group) Bytes() int { return 2*g.bytes + len(g.members)*memberBytes + len(g.owners)*ownedBytes }
 
 // Empty says that there are no members.
 func (g *Group) Empty() bool { return len(g.members) == 0 }

@@ -32,6 +32,7 @@ type Partition struct {
 type Table struct {
 	topics []*topic // by name; each has partitions
 	len    int
+	bytes  int
 }
 
 // topic is the offsets of one topic. Its partitions are sorted, so that inserting one moves those above it: there are no more of them than
@@ -41,6 +42,7 @@ type topic struct {
 	id         [16]byte // of all partitions but those whose rest says otherwise: the newest one that is known
 	partitions []partition
 	rest       map[int32]rest // of partitions that have any
+	bytes      int            // of its memory, about
 }
 
 // partition is what every committed offset has.
@@ -60,20 +62,35 @@ type rest struct {
 func (t *Table) Apply(e *journal.OffsetCommit) {
 	at, found := t.search(e.Topic)
 	if e.Value == nil {
-		if found && t.topics[at].remove(e.Partition) {
-			t.len--
-			if len(t.topics[at].partitions) == 0 {
-				t.topics = slices.Delete(t.topics, at, at+1)
-			}
+		if found {
+			t.remove(at, e.Partition)
 		}
 		return
 	}
 	if !found {
-		t.topics = slices.Insert(t.topics, at, &topic{name: strings.Clone(e.Topic), id: e.Value.TopicID})
+		t.topics = slices.Insert(t.topics, at, &topic{name: strings.Clone(e.Topic), id: e.Value.TopicID, bytes: topicBytes + len(e.Topic)})
+		t.bytes += t.topics[at].bytes
 	}
-	if t.topics[at].put(e) {
+	in := t.topics[at]
+	t.bytes -= in.bytes
+	if in.put(e) {
 		t.len++
 	}
+	t.bytes += in.bytes
+}
+
+// remove forgets a partition of a topic, and the topic with its last one.
+func (t *Table) remove(at int, p int32) {
+	in := t.topics[at]
+	t.bytes -= in.bytes
+	if in.remove(p) {
+		t.len--
+	}
+	if len(in.partitions) == 0 {
+		t.topics = slices.Delete(t.topics, at, at+1)
+		return
+	}
+	t.bytes += in.bytes
 }
 
 // search finds a topic, or where it belongs.
@@ -97,6 +114,7 @@ func (t *topic) put(e *journal.OffsetCommit) bool {
 		t.partitions[at] = p
 	} else {
 		t.partitions = slices.Insert(t.partitions, at, p)
+		t.bytes += partitionBytes
 	}
 	r := rest{metadata: strings.Clone(v.Metadata), expireTime: v.ExpireTimestamp, id: v.TopicID}
 	if r.expireTime <= 0 { // nobody means 1970: the field was left at its zero value
@@ -112,16 +130,22 @@ func (t *topic) setRest(p int32, r rest) {
 		if t.rest == nil {
 			t.rest = make(map[int32]rest)
 		}
+		t.forget(p)
 		t.rest[p] = r
+		t.bytes += restBytes + len(r.metadata)
 		return
 	}
 	t.forget(p)
+	if len(t.rest) == 0 {
+		t.rest = nil
+	}
 }
 
 // forget lets go of what p has in rest.
 func (t *topic) forget(p int32) {
-	if delete(t.rest, p); len(t.rest) == 0 {
-		t.rest = nil
+	if r, ok := t.rest[p]; ok {
+		t.bytes -= restBytes + len(r.metadata)
+		delete(t.rest, p)
 	}
 }
 
@@ -144,6 +168,7 @@ func (t *topic) remove(p int32) bool {
 	at, found := t.search(p)
 	if found {
 		t.partitions = slices.Delete(t.partitions, at, at+1)
+		t.bytes -= partitionBytes
 		t.forget(p)
 	}
 	return found
@@ -201,6 +226,29 @@ func (t *Table) Topic(name string) iter.Seq2[int32, Committed] {
 
 // Len is how many offsets there are.
 func (t *Table) Len() int { return t.len }
+
+// What the table holds in memory, about: of a topic beside its name, of an offset, and of one that has more beside its metadata.
+const (
+	topicBytes     = 160
+	partitionBytes = 32
+	restBytes      = 100
+)
+
+// Bytes is about the memory that the table holds.
+func (t *Table) Bytes() int { return t.bytes }
+
+// Growth is about the memory that the table would take more after Apply(e).
+func (t *Table) Growth(e *journal.OffsetCommit) int {
+	if e.Value == nil {
+		return 0
+	}
+	old, found := t.Get(e.Topic, e.Partition)
+	n := len(e.Value.Metadata) - len(old.Metadata)
+	if !found {
+		n += partitionBytes
+	}
+	return n
+}
 
 // Expiry says which offsets have expired (KIP-211).
 type Expiry struct {
