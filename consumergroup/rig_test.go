@@ -153,8 +153,8 @@ func inBubble(t *testing.T, o Options, test func(t *testing.T, r *rig)) {
 			if err := r.c.Close(context.Background()); err != nil {
 				t.Error(err)
 			}
-			if n := r.c.groups.Load(); n != 0 {
-				t.Errorf("%d groups are counted when nothing is led", n)
+			if n, bytes := r.c.groups.Load(), r.c.bytes.Load(); n != 0 || bytes != 0 {
+				t.Errorf("%d groups of %d bytes are counted when nothing is led", n, bytes)
 			}
 		}()
 		synctest.Wait()

@@ -47,11 +47,15 @@ func check(t testing.TB, g *Group) {
 
 func checkSizes(t testing.TB, g *Group) {
 	t.Helper()
-	static := 0
+	static, given := 0, 0
 	for _, m := range g.members {
+		given += len(m.Assignment)
 		if m.InstanceID != nil {
 			static++
 		}
+	}
+	if given != g.given {
+		t.Fatalf("assignments of %d bytes, it says %d", given, g.given)
 	}
 	if len(g.byID) != len(g.members) || len(g.static) != static || len(g.sessions) != len(g.members)+len(g.pending) {
 		t.Fatalf("%d members: %d by id, %d of %d static, %d sessions with %d pending", len(g.members), len(g.byID), len(g.static), static,

@@ -82,6 +82,9 @@ func checkAll(t *testing.T, table *Table, model map[Partition]Committed) {
 			}
 		}
 	}
+	if n := table.Bytes(); n < len(model)*partitionBytes || len(model) == 0 && n != 0 {
+		t.Fatalf("%d offsets in %d bytes", len(model), n)
+	}
 	if table.Len() != len(model) || !slices.Equal(all, inOrder) || !slices.Equal(byTopic, inOrder) {
 		t.Fatalf("%d offsets: %v, want %v", table.Len(), all, inOrder)
 	}
