@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/broker/config"
+	"github.com/quirelog/quire/consumergroup"
 	"github.com/quirelog/quire/replication"
 )
 
@@ -26,6 +27,8 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"maxDescribedPartitions": maxDescribedPartitions, "maxTopicName": maxTopicName, "replication.MaxInFlight": replication.MaxInFlight,
 		"refusalLogInterval": int(refusalLogInterval / time.Second),
 		"groupCallWait":      int(groupCallWait / time.Second), "maxJoinWait": int(maxJoinWait / time.Second), "maxWaitingBytes": maxWaitingBytes,
+		"consumergroup.MaxQueued": consumergroup.MaxQueued, "consumergroup.MaxQueuedBytes": consumergroup.MaxQueuedBytes,
+		"consumergroup.MaxHeldBytes": consumergroup.MaxHeldBytes,
 		"maxGroups": maxGroups, "maxGroupBytes": maxGroupBytes, "maxScrapedOffsets": maxScrapedOffsets, "maxJournalBatch": maxJournalBatch,
 	}
 	def := config.Default()

@@ -8,8 +8,8 @@ import (
 	"github.com/quirelog/quire/segment/batch"
 )
 
-// maxHeldBytes bounds the replies that are held, about.
-const maxHeldBytes = 64 << 20
+// MaxHeldBytes bounds the replies that are held, about.
+const MaxHeldBytes = 64 << 20
 
 // recordOverhead is what a record of a batch takes at most beside its key and value.
 const recordOverhead = 32
@@ -87,7 +87,7 @@ func (o *outbox) add(r batch.Record) {
 
 // full says that enough waits: no step may run before the next batch is committed.
 func (o *outbox) full() bool {
-	return len(o.held)-o.head >= maxQueued || o.heldBytes >= maxHeldBytes || len(o.waiting) > 1 ||
+	return len(o.held)-o.head >= MaxQueued || o.heldBytes >= MaxHeldBytes || len(o.waiting) > 1 ||
 		len(o.waiting) == 1 && o.waiting[0].bytes >= o.maxBatch/2
 }
 

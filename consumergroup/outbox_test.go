@@ -23,7 +23,7 @@ func TestOutboxIsBounded(t *testing.T) {
 		within int
 	}{
 		{"entries", write, 1 << 14},
-		{"small replies", func(o *outbox) { o.hold(held{reply: step.Reply{Response: &kmsg.HeartbeatResponse{}}}) }, maxQueued},
+		{"small replies", func(o *outbox) { o.hold(held{reply: step.Reply{Response: &kmsg.HeartbeatResponse{}}}) }, MaxQueued},
 		{"large replies", func(o *outbox) { o.hold(held{reply: step.Reply{Response: large}}) }, 64},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -8,9 +8,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// Limits of what waits for a journal partition.
 const (
-	maxQueued      = 16384    // calls that wait for a shard
-	maxQueuedBytes = 32 << 20 // what their requests hold
+	MaxQueued      = 16384    // calls that wait for a shard
+	MaxQueuedBytes = 32 << 20 // what their requests hold
 	// maxName bounds what may become part of a record's key, which has two bytes for its length; a member id is made of a client id and 37
 	// bytes more.
 	maxName = 1<<15 - 1 - 64
@@ -64,7 +65,7 @@ func (q *queue) push(c *step.Call) error {
 		return kerr.CoordinatorLoadInProgress
 	case q.state != Serving:
 		return kerr.NotCoordinator
-	case len(q.items)-q.head >= maxQueued || q.bytes+n > maxQueuedBytes && q.bytes > 0:
+	case len(q.items)-q.head >= MaxQueued || q.bytes+n > MaxQueuedBytes && q.bytes > 0:
 		return kerr.NotCoordinator // what every client tries again, after it has asked for the coordinator
 	}
 	q.items = append(q.items, queued{call: c, weight: n})

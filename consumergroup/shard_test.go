@@ -362,12 +362,12 @@ func TestQueueIsBounded(t *testing.T) {
 	big := commit("g", "orders", 0, 1)
 	big.Topics[0].Partitions[0].Metadata = kmsg.StringPtr(strings.Repeat("x", 1<<20))
 	n := 0
-	for ; n < 10*maxQueued; n++ {
+	for ; n < 10*MaxQueued; n++ {
 		if q.push(stepCall(rig, big)) != nil {
 			break
 		}
 	}
-	if n != maxQueuedBytes>>20-1 {
+	if n != MaxQueuedBytes>>20-1 {
 		t.Errorf("%d calls of a MiB are let in", n)
 	}
 	for ok := true; ok; {
@@ -376,13 +376,13 @@ func TestQueueIsBounded(t *testing.T) {
 	if q.bytes != 0 {
 		t.Errorf("%d bytes are held by nothing", q.bytes)
 	}
-	for n = 0; n < 10*maxQueued; n++ {
+	for n = 0; n < 10*MaxQueued; n++ {
 		if q.push(stepCall(rig, heartbeat("g", "m", 1))) != nil {
 			break
 		}
 	}
-	if n != maxQueued {
-		t.Errorf("%d small calls are let in, want %d", n, maxQueued)
+	if n != MaxQueued {
+		t.Errorf("%d small calls are let in, want %d", n, MaxQueued)
 	}
 }
 
