@@ -55,6 +55,11 @@ func (b *Broker) describeConfigs(
 			return nil, err
 		}
 		described = b.describeBroker(res.ResourceName)
+	case kmsg.ConfigResourceTypeGroupConfig:
+		var err error
+		if described, err = b.describeGroup(b.controller.Image(), res.ResourceName); err != nil {
+			return nil, err
+		}
 	default:
 		return nil, fmt.Errorf("%w: resource type %d has no configuration", errInvalidRequest, res.ResourceType)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // ListConfigResources (74), versions 0 and 1 (KIP-714, KIP-1142). 0: of clients' metrics, which nobody here configures. 1:
-// of the types asked for, of all if none is. Loggers, clients' metrics and groups have no configuration here.
+// of the types asked for, of all if none is. Loggers and clients' metrics have no configuration here, and of groups those are told that have one.
 
 func startListConfigResources(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.ListConfigResourcesRequest)
@@ -37,7 +37,7 @@ func (b *Broker) configResources(
 	}
 	names := map[kmsg.ConfigResourceType][]string{
 		kmsg.ConfigResourceTypeTopic: topics, kmsg.ConfigResourceTypeBroker: brokers, kmsg.ConfigResourceTypeBrokerLogger: nil,
-		kmsg.ConfigResourceTypeClientMetrics: nil, kmsg.ConfigResourceTypeGroupConfig: nil,
+		kmsg.ConfigResourceTypeClientMetrics: nil, kmsg.ConfigResourceTypeGroupConfig: slices.Sorted(maps.Keys(v.GroupConfigs)),
 	}
 	wanted := map[kmsg.ConfigResourceType]bool{}
 	for _, kind := range req.ResourceTypes {

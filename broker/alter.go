@@ -69,6 +69,8 @@ func (b *Broker) alterResource(ctx context.Context, a *alteration, validateOnly 
 		err = b.alterBroker(ctx, a, validateOnly)
 	case a.kind == kmsg.ConfigResourceTypeTopic:
 		err = b.alterTopic(ctx, a, validateOnly)
+	case a.kind == kmsg.ConfigResourceTypeGroupConfig:
+		err = b.alterGroup(ctx, a, validateOnly)
 	default:
 		return fmt.Errorf("%w: resource type %d has no configuration", errInvalidRequest, a.kind)
 	}
@@ -102,7 +104,13 @@ func (b *Broker) alterTopic(ctx context.Context, a *alteration, validateOnly boo
 
 // checkTopicChanges checks the configuration that a topic would have.
 func checkTopicChanges(defaults topicconfig.Config, t *controller.Topic, changes []controller.ConfigChange) error {
-	want := maps.Clone(t.Configs)
+	_, err := configOf(t.Name, defaults, changed(t.Configs, changes))
+	return err
+}
+
+// changed is a configuration with changes made.
+func changed(have map[string]string, changes []controller.ConfigChange) map[string]string {
+	want := maps.Clone(have)
 	if want == nil {
 		want = map[string]string{}
 	}
@@ -113,8 +121,7 @@ func checkTopicChanges(defaults topicconfig.Config, t *controller.Topic, changes
 			want[c.Key] = *c.Value
 		}
 	}
-	_, err := configOf(t.Name, defaults, want)
-	return err
+	return want
 }
 
 func hasDuplicates(names []string) bool {

@@ -28,7 +28,7 @@ func (g *groups) options(partitions int) consumergroup.Options {
 		Logger: g.b.log,
 	}
 	o.Consumer = consumer.Config{
-		Timing:  consumer.Timing{Session: cfg.Session, Heartbeat: cfg.Heartbeat, Interval: cfg.Interval},
+		Timing: g.usualTiming(), Group: g.timing,
 		MaxSize: cfg.NewMaxSize, Migration: migrations[cfg.Migration], Classic: &o.Classic,
 	}
 	return o

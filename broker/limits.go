@@ -85,6 +85,9 @@ const (
 	// metadata are a third of it.
 	maxGroupBytes = 128 << 20
 
+	// maxGroupConfigs is how many groups may have a configuration of their own.
+	maxGroupConfigs = 1000
+
 	// maxScrapedOffsets is how many groups and committed offsets have metrics of their own.
 	maxScrapedOffsets = 20_000
 

@@ -37,7 +37,7 @@ func applyEntries(img *Image, entries []entry) (*Image, []result) {
 // whole batch of commands.
 type editor struct {
 	image Image
-	owned struct{ topics, brokers, brokerConfigs bool }
+	owned struct{ topics, brokers, brokerConfigs, groupConfigs bool }
 }
 
 // own copies m unless that was done before.
@@ -139,6 +139,18 @@ func (c *alterBrokerConfigs) apply(e *editor) result {
 		return result{}
 	}
 	e.image.BrokerConfigs[c.Broker] = changed
+	return result{}
+}
+
+func (c *alterGroupConfigs) apply(e *editor) result {
+	e.image.GroupConfigs = own(e.image.GroupConfigs, e.owned.groupConfigs)
+	e.owned.groupConfigs = true
+	changed := changeConfigs(e.image.GroupConfigs[c.Group], c.Changes)
+	if len(changed) == 0 {
+		delete(e.image.GroupConfigs, c.Group)
+		return result{}
+	}
+	e.image.GroupConfigs[c.Group] = changed
 	return result{}
 }
 

@@ -20,6 +20,7 @@ const (
 	typeAlterTopicConfigs  commandType = 6
 	typeAlterBrokerConfigs commandType = 7
 	typeReserveProducerIDs commandType = 8
+	typeAlterGroupConfigs  commandType = 9
 )
 
 // commandVersion is the second byte of an entry. A field that is added to a command takes a new version, because a broker that
@@ -76,6 +77,11 @@ type alterBrokerConfigs struct {
 	Changes []ConfigChange `json:"changes"`
 }
 
+type alterGroupConfigs struct {
+	Group   string         `json:"group"`
+	Changes []ConfigChange `json:"changes"`
+}
+
 type reserveProducerIDs struct {
 	Count int32 `json:"count"`
 }
@@ -88,6 +94,7 @@ func (*addPartitions) kind() commandType      { return typeAddPartitions }
 func (*alterTopicConfigs) kind() commandType  { return typeAlterTopicConfigs }
 func (*alterBrokerConfigs) kind() commandType { return typeAlterBrokerConfigs }
 func (*reserveProducerIDs) kind() commandType { return typeReserveProducerIDs }
+func (*alterGroupConfigs) kind() commandType  { return typeAlterGroupConfigs }
 
 // newCommand returns an empty command of the type, nil if the type is unknown.
 func newCommand(t commandType) command {
@@ -108,6 +115,8 @@ func newCommand(t commandType) command {
 		return &alterBrokerConfigs{}
 	case typeReserveProducerIDs:
 		return &reserveProducerIDs{}
+	case typeAlterGroupConfigs:
+		return &alterGroupConfigs{}
 	}
 	return nil
 }

@@ -54,6 +54,9 @@ type Image struct {
 	Brokers       map[int32]Broker
 	BrokerConfigs map[int32]map[string]string // dynamic broker configuration; key -1 is the cluster-wide default
 
+	// GroupConfigs is the configuration of consumer groups that have any, whether there is such a group or not.
+	GroupConfigs map[string]map[string]string
+
 	nextProducerID int64 // every producer id below was handed out
 }
 

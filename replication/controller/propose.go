@@ -56,6 +56,12 @@ func (c *Controller) AlterBrokerConfigs(ctx context.Context, broker int32, chang
 	return err
 }
 
+// AlterGroupConfigs applies all changes or none.
+func (c *Controller) AlterGroupConfigs(ctx context.Context, group string, changes []ConfigChange) error {
+	_, err := c.propose(ctx, &alterGroupConfigs{Group: group, Changes: changes})
+	return err
+}
+
 // ProducerIDs reserves a block of n producer ids, unique for the life of the cluster, and returns the first.
 func (c *Controller) ProducerIDs(ctx context.Context, n int32) (int64, error) {
 	r, err := c.propose(ctx, &reserveProducerIDs{Count: n})

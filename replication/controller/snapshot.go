@@ -25,6 +25,8 @@ type snapshotBody struct {
 	Brokers        []Broker                    `json:"brokers"`
 	Topics         []*Topic                    `json:"topics"`
 	BrokerConfigs  map[int32]map[string]string `json:"broker_configs"`
+
+	GroupConfigs map[string]map[string]string `json:"group_configs,omitempty"`
 }
 
 func encodeSnapshot(i *Image) ([]byte, error) {
@@ -35,6 +37,7 @@ func encodeSnapshot(i *Image) ([]byte, error) {
 		Brokers:        slices.SortedFunc(maps.Values(i.Brokers), func(a, b Broker) int { return cmp.Compare(a.ID, b.ID) }),
 		Topics:         slices.SortedFunc(maps.Values(i.Topics), func(a, b *Topic) int { return cmp.Compare(a.Name, b.Name) }),
 		BrokerConfigs:  i.BrokerConfigs,
+		GroupConfigs:   i.GroupConfigs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("encode controller snapshot: %w", err)
@@ -66,6 +69,7 @@ func (s *snapshotBody) image() (*Image, error) {
 		TopicsByID:     make(map[TopicID]*Topic, len(s.Topics)),
 		Brokers:        make(map[int32]Broker, len(s.Brokers)),
 		BrokerConfigs:  s.BrokerConfigs,
+		GroupConfigs:   s.GroupConfigs,
 		nextProducerID: s.NextProducerID,
 	}
 	if i.nextProducerID < 0 {
