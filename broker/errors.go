@@ -19,6 +19,7 @@ var (
 	errLeaderless        = errors.New("there is no leader for this topic-partition now")
 	errInvalidTopic      = errors.New("topic name is invalid")
 	errInternalTopic     = errors.New("internal topic")
+	errGroupConfig       = errors.New("invalid group configuration")
 	errNoCoordinator     = errors.New("the group has no coordinator now")
 	errTopicExists       = errors.New("topic already exists")
 	errInvalidRequest    = errors.New("invalid request")
@@ -90,6 +91,7 @@ var kafkaErrors = []struct {
 	{controller.ErrTimeout, kerr.RequestTimedOut},
 	{controller.ErrPartitions, kerr.InvalidPartitions},
 	{topicconfig.ErrInvalid, kerr.InvalidConfig},
+	{errGroupConfig, kerr.InvalidConfig},
 	{errInvalidTopic, kerr.InvalidTopicException},
 	{errInternalTopic, kerr.InvalidTopicException}, // as Kafka for writing to one and for deleting its records; the rest Kafka allows
 	{errNoCoordinator, kerr.CoordinatorNotAvailable},

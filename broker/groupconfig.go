@@ -57,19 +57,19 @@ func groupTiming(t consumer.Timing, values map[string]string) (consumer.Timing, 
 	for name, value := range values {
 		k := findGroupKey(name)
 		if k == nil {
-			faults = append(faults, fmt.Errorf("%w: unknown group config name: %s", topicconfig.ErrInvalid, name))
+			faults = append(faults, fmt.Errorf("%w: unknown group config name: %s", errGroupConfig, name))
 			continue
 		}
 		n, err := strconv.ParseInt(value, 10, 64)
 		if err != nil || len(value) > maxDigits || n < k.min || n > maxGroupTime.Milliseconds() {
 			faults = append(faults, fmt.Errorf("%w: invalid value %s for configuration %s: must be a number from %d to %d",
-				topicconfig.ErrInvalid, value, name, k.min, maxGroupTime.Milliseconds()))
+				errGroupConfig, value, name, k.min, maxGroupTime.Milliseconds()))
 			continue
 		}
 		*k.of(&t) = time.Duration(n) * time.Millisecond
 	}
 	if len(faults) == 0 && t.Heartbeat >= t.Session {
-		faults = append(faults, fmt.Errorf("%w: consumer.heartbeat.interval.ms is not below consumer.session.timeout.ms", topicconfig.ErrInvalid))
+		faults = append(faults, fmt.Errorf("%w: consumer.heartbeat.interval.ms is not below consumer.session.timeout.ms", errGroupConfig))
 	}
 	return t, errors.Join(faults...)
 }
