@@ -29,7 +29,7 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"groupCallWait":      int(groupCallWait / time.Second), "maxJoinWait": int(maxJoinWait / time.Second), "maxWaitingBytes": maxWaitingBytes,
 		"consumergroup.MaxQueued": consumergroup.MaxQueued, "consumergroup.MaxQueuedBytes": consumergroup.MaxQueuedBytes,
 		"consumergroup.MaxHeldBytes": consumergroup.MaxHeldBytes,
-		"maxGroups":                  maxGroups, "maxGroupBytes": maxGroupBytes, "maxScrapedOffsets": maxScrapedOffsets, "maxJournalBatch": maxJournalBatch,
+		"maxGroups":                  maxGroups, "maxGroupConfigs": maxGroupConfigs, "maxGroupBytes": maxGroupBytes, "maxScrapedOffsets": maxScrapedOffsets, "maxJournalBatch": maxJournalBatch,
 	}
 	def := config.Default()
 	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "max.connections.per.ip", "max.connection.creation.rate", "connections.max.idle.ms",
