@@ -17,7 +17,8 @@ import (
 )
 
 // conn is one client connection: the goroutine that serves it reads, decodes and starts requests, a second one finishes and
-// writes them. Responses leave in request order because there is one queue between the two.
+// writes them. Responses leave in request order because there is one queue between the two; where nothing is in flight, what can be
+// answered at once is answered by the reader.
 type conn struct {
 	l      *listener
 	nc     net.Conn
@@ -31,9 +32,9 @@ type conn struct {
 	writing  sync.WaitGroup
 
 	queue    chan pending // made with the writer, when the first request is there: a slow peer has neither
-	inFlight atomic.Int32 // requests queued or being finished
+	inFlight atomic.Int32 // requests whose responses are not on their way yet
 
-	w responseWriter // the writer's
+	w responseWriter // the writer's, and the reader's while nothing is in flight
 }
 
 // pending is a request between the reader and the writer.
@@ -180,12 +181,29 @@ func (c *conn) request(ctx context.Context, size int, produce bool) error {
 		f.held = keep
 	}
 	p.held = f.held
+	if p.finish != nil && p.ready != nil && c.inFlight.Load() == 0 && c.br.Buffered() == 0 && p.ready() {
+		return c.answerNow(ctx, &p)
+	}
 	if c.queue == nil {
 		c.queue = make(chan pending, maxPipelined)
 		c.writing.Go(func() { c.write(ctx) })
 	}
 	c.inFlight.Add(1)
 	c.queue <- p // the writer takes everything, also after the connection has failed
+	return nil
+}
+
+// answerNow finishes a request on the reader: the writer need not be woken.
+func (c *conn) answerNow(ctx context.Context, p *pending) error {
+	err := c.respond(ctx, p, false)
+	if err == nil {
+		err = c.w.flush()
+	}
+	p.route.metrics.observe(time.Since(p.began))
+	c.l.budget.release(p.held)
+	if err != nil {
+		return fmt.Errorf("respond to %s: %w", p.route.key.Name(), err)
+	}
 	return nil
 }
 
@@ -250,7 +268,7 @@ func (c *conn) start(ctx context.Context, f *frame) (pending, error) {
 // write finishes requests in order until the queue is closed. Responses leave together while the next one is there without waiting.
 // After a failure it goes on finishing, so that what requests hold is given back, but writes no more.
 func (c *conn) write(ctx context.Context) {
-	failed := false
+	failed, written := false, int32(0)
 	check := func(p *pending, err error) {
 		if err != nil && !failed {
 			failed = true
@@ -267,7 +285,7 @@ func (c *conn) write(ctx context.Context) {
 		}
 		p.route.metrics.observe(time.Since(p.began))
 		c.l.budget.release(p.held)
-		c.inFlight.Add(-1)
+		written++
 		last := p
 		select {
 		case p, open = <-c.queue:
@@ -277,6 +295,8 @@ func (c *conn) write(ctx context.Context) {
 		if !failed {
 			check(&last, c.w.flush())
 		}
+		c.inFlight.Add(-written) // from here on the reader may write
+		written = 0
 		p, open = <-c.queue
 	}
 	if !failed {

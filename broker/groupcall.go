@@ -29,6 +29,7 @@ func (b *Broker) startGroupCall(r *request) finish {
 	if !c.hand(r, func(resp kmsg.Response) { c.answered <- resp }) {
 		return answer(step.Failure(r.msg, kerr.NotCoordinator))
 	}
+	r.ready = c.ready
 	return func(ctx context.Context) reply { return c.wait(ctx, groupCallWait, nil, kerr.CoordinatorNotAvailable) }
 }
 
@@ -46,6 +47,9 @@ func (b *Broker) startGroupWait(r *request, size int) finish {
 	}
 	return func(ctx context.Context) reply { return c.wait(ctx, maxJoinWait, b.stopping, kerr.RebalanceInProgress) }
 }
+
+// ready says that the answer is there.
+func (c *groupCall) ready() bool { return len(c.answered) > 0 }
 
 // hand gives the request to the coordinator; false if there is none.
 func (c *groupCall) hand(r *request, answer func(kmsg.Response)) bool {

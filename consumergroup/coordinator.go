@@ -168,6 +168,9 @@ func (c *Coordinator) send(partition int32, call *step.Call) {
 		call.Answer(step.Failure(call.Request, kerr.NotCoordinator))
 		return
 	}
+	if s.atOnce(call) {
+		return
+	}
 	if err := s.queue.push(call); err != nil {
 		call.Answer(refusal(call.Request, err))
 	}

@@ -145,6 +145,14 @@ func (q *queue) is() State {
 	return q.state
 }
 
+// empty says that nothing waits in the order.
+func (q *queue) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head == len(q.items)
+}
+
+// signal has the shard's goroutine look for work.
 func (q *queue) signal() {
 	select {
 	case q.wake <- struct{}{}:

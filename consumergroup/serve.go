@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/step"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // serve runs steps until an append fails or ctx ends.
@@ -19,6 +20,7 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
 		}
 	}()
 	defer func() {
+		s.become(nil)
 		close(batches)
 		for err := range appended { // ctx has ended; what was under way may yet be committed, and then its calls are answered
 			if err == nil {
@@ -26,20 +28,9 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
 			}
 		}
 	}()
-	s.at, s.asked, s.sweeps = time.Time{}, 0, nil
-	s.check = time.Now().Add(s.c.o.RetentionCheck)
-	s.forget(r)
+	s.become(&serving{r, o})
 	for {
-		now := time.Now()
-		drained := s.drain(r, o)
-		for _, fn := range s.queue.inspections() {
-			fn(r)
-		}
-		if drained { // members that were heard before now have been: none is thrown out because the journal was slow
-			s.ticks(r, o, now)
-			s.wind(r, o, now)
-		}
-		b, err := o.next()
+		b, err := s.work(r, o)
 		if err != nil {
 			return err
 		}
@@ -50,16 +41,84 @@ func (s *shard) serve(ctx context.Context, r *registry, o *outbox) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		case err := <-appended:
-			if err != nil {
-				o.inFlight = false
+			if err := s.settle(o, err); err != nil {
 				return err
 			}
-			o.commit()
 		case <-s.queue.wake:
 		case <-s.timer.C:
-			s.at = time.Time{}
+			s.expired()
 		}
 	}
+}
+
+// become begins to serve, or ends it.
+func (s *shard) become(live *serving) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if s.live = live; live == nil {
+		return
+	}
+	s.at, s.asked, s.sweeps = time.Time{}, 0, nil
+	s.check = time.Now().Add(s.c.o.RetentionCheck)
+	s.forget(live.r)
+}
+
+// work does all that there is to do, and returns the batch to append now, if there is one.
+func (s *shard) work(r *registry, o *outbox) ([]byte, error) {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	now := time.Now()
+	drained := s.drain(r, o)
+	for _, fn := range s.queue.inspections() {
+		fn(r)
+	}
+	if drained { // members that were heard before now have been: none is thrown out because the journal was slow
+		s.ticks(r, o, now)
+		s.wind(r, o, now)
+	}
+	return o.next()
+}
+
+// settle takes the outcome of an append.
+func (s *shard) settle(o *outbox, err error) error {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	if err != nil {
+		o.inFlight = false
+		return err
+	}
+	o.commit()
+	return nil
+}
+
+// expired notes that the timer is not set any more.
+func (s *shard) expired() {
+	s.turn.Lock()
+	defer s.turn.Unlock()
+	s.at = time.Time{}
+}
+
+// atOnce runs a heartbeat's step on the caller's goroutine, where nothing waits before it; false: it is for the queue. Members send little
+// else while nothing happens, and handing each to another goroutine costs more than the step.
+func (s *shard) atOnce(c *step.Call) bool {
+	switch c.Request.(type) {
+	case *kmsg.HeartbeatRequest, *kmsg.ConsumerGroupHeartbeatRequest:
+	default:
+		return false
+	}
+	if !s.turn.TryLock() {
+		return false
+	}
+	defer s.turn.Unlock()
+	if s.live == nil || s.live.o.full() || !s.queue.empty() {
+		return false
+	}
+	r, o := s.live.r, s.live.o
+	s.step(r, o, func(st *step.Step) { r.handle(st, c) })
+	if d := r.deadline(); len(o.waiting) > 0 || !d.IsZero() && d.Before(s.at) {
+		s.queue.signal() // there is something to append, or to wait for
+	}
+	return true
 }
 
 // drain runs the steps that wait in the queue, and reports whether that was all of them.

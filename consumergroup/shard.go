@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/quirelog/quire/consumergroup/journal"
@@ -17,8 +18,9 @@ const (
 	lastRetry  = 5 * time.Second
 )
 
-// shard coordinates the groups of one journal partition from Lead to Resign. Its goroutine loads the journal and is then the only one that
-// touches the groups; other goroutines reach it through the queue. One append is under way at a time, on a goroutine of its own that
+// shard coordinates the groups of one journal partition from Lead to Resign. Its goroutine loads the journal and then runs the steps of the
+// calls that wait in the queue; while none does, a heartbeat's step is run by who brings it. Whoever runs steps holds turn: nobody else
+// touches the groups. One append is under way at a time, on a goroutine of its own that
 // the shard waits for. After an append that failed nobody knows what the journal holds, so all in memory is thrown away and loaded again,
 // once a record of no meaning is committed: then nothing older can still come.
 type shard struct {
@@ -30,14 +32,22 @@ type shard struct {
 	stop      context.CancelFunc
 	done      chan struct{} // closed when the goroutine has ended
 
-	// The goroutine's.
+	turn sync.Mutex // held by whoever runs steps: guards what follows, but for timer
+	live *serving   // nil: nothing is served
+
 	gone   []string // topics whose offsets are to be forgotten, until that is committed
 	asked  int      // of gone: written, but not committed
 	st     step.Step
 	sweeps []sweep
-	check  time.Time // when expired offsets are looked for next
-	timer  *time.Timer
-	at     time.Time // what timer is set to; zero: nothing
+	check  time.Time   // when expired offsets are looked for next
+	timer  *time.Timer // the goroutine's
+	at     time.Time   // what timer is set to; zero: nothing
+}
+
+// serving is what a shard works on while it serves.
+type serving struct {
+	r *registry
+	o *outbox
 }
 
 func startShard(c *Coordinator, partition int32, log Log) *shard {
