@@ -20,11 +20,11 @@ type request struct {
 	uncharged bool
 
 	// ready, if start sets it, says whether finish would answer without waiting: then the answers of earlier requests that are not
-	// on their way yet leave together with this one's. It is asked by the writer, before finish.
+	// on their way yet leave together with this one's. It is asked before finish.
 	ready func() bool
 }
 
-// finish completes a request. It is run exactly once by the connection's writer, in request order, after all earlier responses of the
+// finish completes a request. It is run exactly once by the connection's writer (or its reader, if ready says so and nothing is in flight), in request order, after all earlier responses of the
 // connection were written (or will be with this one: see request.ready); so it may wait (for a commit, for records to arrive) without a goroutine of its own.
 // A nil finish means that no response is sent (Produce with acks=0). ctx ends when the connection does; then finish still
 // runs, and gives back what start took. What waits without a promise to keep (a long poll) also ends with Broker.stopping.

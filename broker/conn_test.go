@@ -188,3 +188,39 @@ func TestResponsesLeaveInRequestOrder(t *testing.T) {
 		}
 	}
 }
+
+// What can be answered at once is answered without a writer; what cannot, and what comes behind it, keeps its place.
+func TestReadyResponsesKeepTheirPlace(t *testing.T) {
+	release := make(chan struct{})
+	ready := func(_ context.Context, _ *Broker, r *request) finish {
+		r.ready = func() bool { return true }
+		return func(context.Context) reply { return reply{msg: r.msg.ResponseKind()} }
+	}
+	slow := func(_ context.Context, _ *Broker, r *request) finish {
+		return func(context.Context) reply {
+			<-release
+			return reply{msg: r.msg.ResponseKind()}
+		}
+	}
+	l := serveRows(t, nil, api{kmsg.Heartbeat, 0, 4, ready}, api{kmsg.SyncGroup, 0, 5, slow})
+	nc := dial(t, l)
+	send := func(req kmsg.Request, corr int32) {
+		req.SetVersion(4)
+		nc.Write(frameOf(req, corr))
+	}
+	for round := range int32(50) {
+		send(kmsg.NewPtrHeartbeatRequest(), 4*round)
+		if corr, _ := readResponse(t, nc); corr != 4*round {
+			t.Fatalf("correlation %d, want %d", corr, 4*round)
+		}
+		send(kmsg.NewPtrSyncGroupRequest(), 4*round+1)
+		send(kmsg.NewPtrHeartbeatRequest(), 4*round+2)
+		release <- struct{}{}
+		send(kmsg.NewPtrHeartbeatRequest(), 4*round+3)
+		for i := range int32(3) {
+			if corr, _ := readResponse(t, nc); corr != 4*round+1+i {
+				t.Fatalf("correlation %d, want %d", corr, 4*round+1+i)
+			}
+		}
+	}
+}
