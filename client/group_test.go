@@ -150,15 +150,17 @@ func TestRevokedPartitionIsDrained(t *testing.T) {
 			one, two := joinGroup(t, c, o), joinGroup(t, c, o)
 			inHand := map[int32]*client.Message{}
 			got := make(chan *client.Message)
-			go forward(ctx, one, got)
+			go forward(ctx, t, one, got)
 			for len(inHand) < 2 {
 				m := <-got
 				if inHand[m.Partition] == nil {
 					inHand[m.Partition] = m
+				} else {
+					commit(t, m) // finished, and behind what is in hand
 				}
 			}
 			theirs := make(chan *client.Message)
-			go forward(ctx, two, theirs)
+			go forward(ctx, t, two, theirs)
 			go func() { // the first member goes on, behind what is in hand
 				for m := range got {
 					_ = m.Commit(ctx)
@@ -174,6 +176,9 @@ func TestRevokedPartitionIsDrained(t *testing.T) {
 				publish(t, c, numbered("orders", 10, time.Now())...)
 				select {
 				case m = <-theirs:
+					if m == nil {
+						t.Fatal("the second member's loop ended without a record")
+					}
 				case <-time.After(50 * time.Millisecond):
 				}
 			}
@@ -205,10 +210,13 @@ func awaitMembers(t *testing.T, c *client.Client, group string, n int) {
 }
 
 // forward hands on what g reads until ctx ends.
-func forward(ctx context.Context, g *client.Group, to chan<- *client.Message) {
+func forward(ctx context.Context, t *testing.T, g *client.Group, to chan<- *client.Message) {
 	defer close(to)
 	for m, err := range g.Messages(ctx) {
 		if err != nil {
+			if ctx.Err() == nil {
+				t.Errorf("read: %v", err)
+			}
 			return
 		}
 		select {
