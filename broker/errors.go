@@ -56,6 +56,7 @@ var kafkaErrors = []struct {
 	is error
 	as *kerr.Error
 }{
+	{errNoCoordinator, kerr.CoordinatorNotAvailable}, // before its causes: a client of groups goes on asking for a coordinator, and may give up over others
 	{partition.ErrNotLeader, kerr.NotLeaderForPartition},
 	{partition.ErrClosed, kerr.NotLeaderForPartition}, // deleted or moved: the client refreshes its metadata
 	{errNotLeaderHere, kerr.NotLeaderForPartition},
@@ -94,7 +95,6 @@ var kafkaErrors = []struct {
 	{errGroupConfig, kerr.InvalidConfig},
 	{errInvalidTopic, kerr.InvalidTopicException},
 	{errInternalTopic, kerr.InvalidTopicException}, // as Kafka for writing to one and for deleting its records; the rest Kafka allows
-	{errNoCoordinator, kerr.CoordinatorNotAvailable},
 	{errTopicExists, kerr.TopicAlreadyExists},
 	{errInvalidRequest, kerr.InvalidRequest},
 	{errDuplicateResource, kerr.InvalidRequest},

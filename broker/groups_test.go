@@ -10,6 +10,7 @@ import (
 	"github.com/quirelog/quire/consumergroup"
 	"github.com/quirelog/quire/consumergroup/step"
 	"github.com/quirelog/quire/segment/flush"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -280,6 +281,28 @@ func TestFindCoordinatorRefuses(t *testing.T) {
 	for _, req := range []kmsg.Request{kmsg.NewPtrHeartbeatRequest(), kmsg.NewPtrJoinGroupRequest()} {
 		if got := c.do(req); step.Code(nil) == groupCode(got) {
 			t.Errorf("%T without a coordinator: %+v", req, got)
+		}
+	}
+}
+
+// Whoever asks while somebody else's first request makes the journal is told to ask again: members of other groups came to an end over
+// "no leader for this topic-partition".
+func TestFindCoordinatorWhileTheJournalIsMade(t *testing.T) {
+	cfg := groupConfig(t)
+	cfg.Groups.JournalPartitions = 16
+	b := startBroker(t, cfg)
+	req := kmsg.NewPtrFindCoordinatorRequest()
+	req.Version = 6
+	var clients []*testClient
+	for i := range 16 {
+		clients = append(clients, newTestClient(t, b))
+		req.CoordinatorKeys = []string{strings.Repeat("g", i+1)}
+		clients[i].send(req)
+	}
+	for i, c := range clients {
+		code := c.receive(req).(*kmsg.FindCoordinatorResponse).Coordinators[0].ErrorCode
+		if code != 0 && code != step.Code(kerr.CoordinatorNotAvailable) {
+			t.Errorf("client %d: code %d", i, code)
 		}
 	}
 }
