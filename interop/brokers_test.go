@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -19,16 +20,16 @@ import (
 func brokerUnderTest(t *testing.T, flags ...string) string {
 	switch addr := os.Getenv("QUIRE_INTEROP_BROKER"); addr {
 	case "":
-		return startQuire(t, t.TempDir(), flags...)
+		return startQuire(t, t.TempDir(), flags...).addr
 	case "kafka":
-		return startKafka(t)
+		return startKafka(t).addr
 	default:
 		return addr
 	}
 }
 
 // startQuire serves dataDir until the test ends, with these further flags.
-func startQuire(t *testing.T, dataDir string, flags ...string) string {
+func startQuire(t *testing.T, dataDir string, flags ...string) *server {
 	t.Helper()
 	bin := os.Getenv("QUIRE_BIN")
 	if bin == "" {
@@ -36,12 +37,11 @@ func startQuire(t *testing.T, dataDir string, flags ...string) string {
 	}
 	addr := freeAddr(t)
 	argv := []string{bin, "serve", "--data-dir", dataDir, "--kafka-addr", addr, "--http-addr", freeAddr(t), "--rpc-addr", freeAddr(t)}
-	start(t, addr, append(argv, flags...)...)
-	return addr
+	return start(t, addr, append(argv, flags...)...)
 }
 
-// startKafka runs a single KRaft broker of the published release until the test ends.
-func startKafka(t *testing.T) string {
+// startKafka runs a single KRaft broker of the published release until the test ends, with these further lines of configuration.
+func startKafka(t *testing.T, lines ...string) *server {
 	t.Helper()
 	jars := os.Getenv("QUIRE_INTEROP_JAVA")
 	if jars == "" {
@@ -66,56 +66,88 @@ offsets.topic.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.consumer.min.heartbeat.interval.ms=1000
 group.consumer.heartbeat.interval.ms=1000
-`, addr, controller, dir)
+`, addr, controller, dir) + strings.Join(lines, "\n")
 	if err := os.WriteFile(config, []byte(properties), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	output(t, nil, "java", "-cp", jars, "kafka.tools.StorageTool", "format", "--standalone", "-t", "MkU3OEVBNTcwNTJENDM2Qg", "-c", config)
-	start(t, addr, "java", "-Xmx768m", "-cp", jars, "kafka.Kafka", config)
-	return addr
+	return start(t, addr, "java", "-Xmx768m", "-cp", jars, "kafka.Kafka", config)
+}
+
+// server is a process that takes connections on addr and ends with the test.
+type server struct {
+	addr   string
+	argv   []string
+	out    lockedBuffer
+	cmd    *exec.Cmd
+	exited chan error
 }
 
 // start runs a server until the test ends and returns once addr takes connections.
-func start(t *testing.T, addr string, argv ...string) {
+func start(t *testing.T, addr string, argv ...string) *server {
 	t.Helper()
-	cmd := exec.Command(argv[0], argv[1:]...)
-	var out lockedBuffer
-	cmd.Stdout, cmd.Stderr = &out, &out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	exited := make(chan error, 1)
-	go func() { exited <- cmd.Wait() }()
+	s := &server{addr: addr, argv: argv}
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-exited:
-		case <-time.After(15 * time.Second):
-			_ = cmd.Process.Kill()
-			<-exited
-			t.Errorf("%s did not end within 15 s of SIGTERM", argv[0])
+		if err := s.stop(); err != nil {
+			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("%s printed:\n%s", argv[0], tail(out.bytes()))
+			t.Logf("%s printed:\n%s", argv[0], tail(s.out.bytes()))
 		}
 	})
+	s.run(t)
+	return s
+}
+
+// run starts the process, for the first time or after kill.
+func (s *server) run(t *testing.T) {
+	t.Helper()
+	s.cmd, s.exited = exec.Command(s.argv[0], s.argv[1:]...), make(chan error, 1)
+	s.cmd.Stdout, s.cmd.Stderr = &s.out, &s.out
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := s.cmd.Start(); err != nil {
+		s.cmd = nil
+		t.Fatal(err)
+	}
+	go func(cmd *exec.Cmd, exited chan<- error) { exited <- cmd.Wait() }(s.cmd, s.exited)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	for tick := time.NewTicker(20 * time.Millisecond); ; {
-		if c, err := net.Dial("tcp", addr); err == nil {
+		if c, err := net.Dial("tcp", s.addr); err == nil {
 			c.Close()
 			tick.Stop()
 			return
 		}
 		select {
-		case err := <-exited:
-			exited <- err
-			t.Fatalf("%s ended at once: %v\n%s", argv[0], err, tail(out.bytes()))
+		case err := <-s.exited:
+			s.cmd = nil
+			t.Fatalf("%s ended at once: %v\n%s", s.argv[0], err, tail(s.out.bytes()))
 		case <-ctx.Done():
-			t.Fatalf("%s does not listen on %s", argv[0], addr)
+			t.Fatalf("%s does not listen on %s", s.argv[0], s.addr)
 		case <-tick.C:
 		}
+	}
+}
+
+// kill ends the process with kill -9.
+func (s *server) kill() {
+	_ = s.cmd.Process.Kill()
+	<-s.exited
+	s.cmd = nil
+}
+
+func (s *server) stop() error {
+	if s.cmd == nil {
+		return nil
+	}
+	_ = s.cmd.Process.Signal(syscall.SIGTERM)
+	select {
+	case <-s.exited:
+		return nil
+	case <-time.After(15 * time.Second):
+		_ = s.cmd.Process.Kill()
+		<-s.exited
+		return fmt.Errorf("%s did not end within 15 s of SIGTERM", s.argv[0])
 	}
 }
 

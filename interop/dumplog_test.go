@@ -24,7 +24,7 @@ func TestDumpLog(t *testing.T) {
 		t.Skip("SKIPPED: Kafka's jars are not installed")
 	}
 	dir := t.TempDir()
-	broker := startQuire(t, dir)
+	broker := startQuire(t, dir).addr
 	files := produceForDump(t, broker, dir)
 	for _, mode := range []struct{ ours, kafka []string }{
 		{nil, nil},

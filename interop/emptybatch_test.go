@@ -20,7 +20,7 @@ func TestEmptyBatches(t *testing.T) {
 		rs = append(rs, record{value: fmt.Appendf(nil, "value %04d", i), timestamp: 1_700_000_000_000})
 	}
 	t.Run("write", func(t *testing.T) {
-		broker := startQuire(t, dir)
+		broker := startQuire(t, dir).addr
 		for _, name := range []string{"holes"} {
 			createTopic(t, broker, name, 1)
 			p := franz{}.open(t, broker, order{topic: name, codec: "none"})
@@ -35,7 +35,7 @@ func TestEmptyBatches(t *testing.T) {
 		return
 	}
 	left := map[string][]int64{"holes": emptyBatches(t, dir, "holes", 0, 4, 5, 9)}
-	broker := startQuire(t, dir)
+	broker := startQuire(t, dir).addr
 	for _, c := range clients(t) {
 		if !c.can().readsEmpty {
 			t.Logf("SKIPPED: %s cannot read over them", c.name())

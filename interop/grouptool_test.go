@@ -13,7 +13,7 @@ func TestConsumerGroupsTool(t *testing.T) {
 	needsJava(t)
 	now := time.Now()
 	var boxes []*toolbox
-	for _, broker := range []string{brokerUnderTest(t, "--group-consumer-heartbeat-interval-ms", "1s"), startKafka(t)} {
+	for _, broker := range []string{brokerUnderTest(t, "--group-consumer-heartbeat-interval-ms", "1s"), startKafka(t).addr} {
 		createTopic(t, broker, "lines", 3)
 		createTopic(t, broker, "other", 1)
 		produceAges(t, broker, "lines", 3, now, 5*time.Hour, 4*time.Hour, 3*time.Hour, 2*time.Hour, time.Hour)

@@ -19,7 +19,7 @@ func TestJournalFormatters(t *testing.T) {
 	needsJava(t)
 	now := time.Now()
 	var brokers []string
-	for _, broker := range []string{brokerUnderTest(t, "--offsets-topic-num-partitions", "1"), startKafka(t)} {
+	for _, broker := range []string{brokerUnderTest(t, "--offsets-topic-num-partitions", "1"), startKafka(t).addr} {
 		createTopic(t, broker, "lines", 1)
 		produceAges(t, broker, "lines", 1, now, time.Hour, time.Hour)
 		box := openTools(t, broker)

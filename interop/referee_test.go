@@ -18,7 +18,7 @@ import (
 // TestReferee sends malformed and out-of-place requests to Quire and to Apache Kafka and wants the same answer from both: the
 // same error codes and offsets in the same places, or a closed connection. What differs on purpose stands in differences.
 func TestReferee(t *testing.T) {
-	quire, kafka := newPeer(t, brokerUnderTest(t)), newPeer(t, startKafka(t))
+	quire, kafka := newPeer(t, brokerUnderTest(t)), newPeer(t, startKafka(t).addr)
 	for _, c := range refereeCases() {
 		t.Run(c.name, func(t *testing.T) {
 			want, got := kafka.play(t, c), quire.play(t, c)

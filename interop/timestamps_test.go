@@ -79,7 +79,7 @@ func TestOffsetsByTimestamp(t *testing.T) {
 		}
 	}
 	t.Logf("QUIRE_INTEROP_SEED=%d", seed)
-	c := &comparison{r: rand.New(rand.NewPCG(seed, 1)), quire: newStampedBroker(t, brokerUnderTest(t)), kafka: newStampedBroker(t, startKafka(t))}
+	c := &comparison{r: rand.New(rand.NewPCG(seed, 1)), quire: newStampedBroker(t, brokerUnderTest(t)), kafka: newStampedBroker(t, startKafka(t).addr)}
 	topics := stampTopics()
 	for i := range topics {
 		c.makeLogs(t, &topics[i])

@@ -1,5 +1,5 @@
-// Command confluent-go produces or consumes with confluent-kafka-go (librdkafka, so it needs cgo), speaking the line
-// protocol that ../README.md describes.
+// Command confluent-go produces, consumes or is a member of a group with confluent-kafka-go (librdkafka, so it needs cgo), speaking the
+// line protocol that ../README.md describes.
 package main
 
 import (
@@ -35,6 +35,8 @@ func run(args []string) error {
 		return topics(out, args[1])
 	case "transaction":
 		return transaction(out, args[1])
+	case "member":
+		return member(args[1], args[2], args[3], args[4], args[5], args[6])
 	}
 	return fmt.Errorf("no command %q", args[0])
 }
