@@ -8,7 +8,7 @@ from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, T
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
-from kafka.errors import FencedInstanceIdError, KafkaError
+from kafka.errors import FencedInstanceIdError, KafkaConnectionError, KafkaError
 
 ASSIGNORS = {
     "range": RangePartitionAssignor,
@@ -55,7 +55,12 @@ class Member(ConsumerRebalanceListener):
     def poll(self):
         """Reads what is there, says so and commits it. What the broker refuses is tried again, unless its partition goes."""
         read = []
-        for tp, records in self.consumer.poll(timeout_ms=200).items():
+        try:
+            polled = self.consumer.poll(timeout_ms=200)
+        except KafkaConnectionError as e:  # 3.0.12 hands out of poll what its heartbeats meet while the broker is down
+            say("refused", why=type(e).__name__)
+            return
+        for tp, records in polled.items():
             for r in records:
                 key, number = r.value.split()
                 read.append([tp.partition, r.offset, int(key), int(number)])
