@@ -5,10 +5,11 @@ import (
 	"time"
 )
 
-// TestCompetingConsumers has the members of four groups join, leave, crash and pause for QUIRE_INTEROP_GROUP_SECONDS (30) while records
+// TestCompetingConsumers has the members of four groups join, leave, crash and pause for QUIRE_INTEROP_GROUP_SECONDS while records
 // are written to the 60 partitions that each of the groups reads: eager, cooperative and static members of the classic protocol, and
 // the new one, each group with several clients. history.check says what must hold; settle, how it must end.
 func TestCompetingConsumers(t *testing.T) {
+	seconds := asked(t, "QUIRE_INTEROP_GROUP_SECONDS")
 	s := newStage(t, []mix{
 		{group: "eager", assignor: "range", of: []memberProgram{memberFranz, memberPython, memberConfluentGo, memberJava, memberConfluentPython,
 			memberPython, memberFranz}},
@@ -18,7 +19,7 @@ func TestCompetingConsumers(t *testing.T) {
 			memberConfluentPython}},
 		{group: "new", assignor: "consumer", of: []memberProgram{memberJava, memberConfluentPython, memberFranz, memberFranz, memberConfluentPython}},
 	})
-	until := time.Now().Add(time.Duration(setting(t, "QUIRE_INTEROP_GROUP_SECONDS", 30)) * time.Second)
+	until := time.Now().Add(time.Duration(seconds) * time.Second)
 	next := time.Now()
 	for tick := time.NewTicker(20 * time.Millisecond); time.Now().Before(until); <-tick.C {
 		s.faults()
