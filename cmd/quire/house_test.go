@@ -6,6 +6,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -29,6 +30,9 @@ var homes = map[string][]string{
 	"github.com/twmb/franz-go/pkg/kgo":    {"client", "bench", "cmd"},
 	"github.com/prometheus/client_golang": {"broker"},
 }
+
+// apart names packages that stand beside their room, and what of it they may import.
+var apart = map[string][]string{"broker/placement": {}}
 
 func TestHouseRules(t *testing.T) {
 	root, err := filepath.Abs("../..")
@@ -110,6 +114,9 @@ func checkImports(t *testing.T, rel, room string, f *ast.File) {
 		to, _, _ := strings.Cut(inside, "/")
 		if to != room && floors[to] >= floors[room] {
 			t.Errorf("%s imports %s: arrows point down only", rel, p)
+		}
+		if may, ok := apart[path.Dir(rel)]; ok && to == room && !slices.Contains(may, inside) {
+			t.Errorf("%s imports %s: it stands apart from its room", rel, p)
 		}
 	}
 }
