@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/quirelog/quire/broker/placement"
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/replication/controller"
 )
@@ -81,15 +82,17 @@ type planner struct {
 	perBroker  int                // most partition replicas on one broker
 	configs    topicconfig.Config // of a topic that sets nothing
 
-	replicas map[int32]int     // by broker; nil: not counted yet
-	folded   map[string]string // topics by foldedName, those that it changes or that others fold to; nil: not looked at yet
+	alive func(placement.ServerID) bool // nil: every broker is
+
+	load   *placement.Load   // nil: not counted yet
+	folded map[string]string // topics by foldedName, those that it changes or that others fold to; nil: not looked at yet
 }
 
 // take notes a planned topic that is going to be made, so that those planned after it find its place taken. Its name is not
 // planned again.
 func (p *planner) take(n controller.NewTopic) {
-	if p.replicas != nil {
-		countReplicas(p.replicas, n.Partitions)
+	if p.load != nil {
+		p.load.Add(n.Partitions)
 	}
 	if p.folded != nil {
 		p.fold(n.Name)
@@ -109,7 +112,7 @@ func (p *planner) plan(t topicSpec) (controller.NewTopic, error) {
 	if len(t.assignment) > 0 {
 		n.Partitions, err = p.assigned(t)
 	} else {
-		n.Partitions, err = p.counted(t)
+		n.Partitions, err = p.spread(t)
 	}
 	if err != nil {
 		return n, err
@@ -127,7 +130,8 @@ func (p *planner) checkNew(t topicSpec) error {
 	return p.checkCollision(t.name)
 }
 
-func (p *planner) counted(t topicSpec) ([]controller.Partition, error) {
+// spread lets the broker choose the replicas.
+func (p *planner) spread(t topicSpec) ([]controller.Partition, error) {
 	n, factor := t.partitions, t.factor
 	if factor == -1 {
 		factor = p.factor
@@ -143,28 +147,16 @@ func (p *planner) counted(t topicSpec) ([]controller.Partition, error) {
 	case int(n) > p.perBroker*max(len(p.image.Brokers), 1):
 		return nil, p.noRoom(int(n))
 	}
-	return p.place(int(n), int(factor), 0)
+	return p.place(int(n), int(factor), nil)
 }
 
-// place spreads n partitions over the brokers in turn: the first replicas go round, and the others follow the first one.
-// from is how many partitions the topic has already.
-func (p *planner) place(n, factor, from int) ([]controller.Partition, error) {
-	brokers := sortedBrokers(p.image)
-	if factor > len(brokers) {
+// place chooses brokers for n partitions more than a topic has.
+func (p *planner) place(n, factor int, have []controller.Partition) ([]controller.Partition, error) {
+	nodes := placement.Nodes(p.image, p.alive)
+	parts, err := placement.Place(nodes, p.counted(), have, n, factor)
+	if err != nil {
 		return nil, fmt.Errorf("%w: unable to replicate the partition %d time(s): only %d broker(s) are registered",
-			errInvalidFactor, factor, len(brokers))
-	}
-	parts := make([]controller.Partition, n)
-	for i := range parts {
-		// Every round over the brokers shifts the followers by one, so that a dead broker's partitions do not all fall to one other.
-		round := (from + i) / len(brokers)
-		for j := range factor {
-			at := from + i
-			if j > 0 {
-				at += 1 + (j-1+round)%(len(brokers)-1)
-			}
-			parts[i].Replicas = append(parts[i].Replicas, brokers[at%len(brokers)].ID)
-		}
+			errInvalidFactor, factor, len(nodes))
 	}
 	return parts, nil
 }
@@ -219,18 +211,20 @@ func (p *planner) checkReplicas(replicas []int32, factor int) error {
 	return nil
 }
 
+// counted is what every broker has.
+func (p *planner) counted() *placement.Load {
+	if p.load == nil {
+		p.load = placement.LoadOf(p.image)
+	}
+	return p.load
+}
+
 // checkRoom refuses partitions that a broker has no room for.
 func (p *planner) checkRoom(add []controller.Partition) error {
-	if p.replicas == nil {
-		p.replicas = map[int32]int{}
-		for _, t := range p.image.Topics {
-			countReplicas(p.replicas, t.Partitions)
-		}
-	}
-	more := map[int32]int{}
-	countReplicas(more, add)
-	for id, n := range more {
-		if total := p.replicas[id] + n; total > p.perBroker {
+	more := placement.NewLoad()
+	more.Add(add)
+	for id, n := range more.Replicas {
+		if total := p.counted().Replicas[id] + n; total > p.perBroker {
 			return p.noRoom(total)
 		}
 	}
@@ -240,14 +234,6 @@ func (p *planner) checkRoom(add []controller.Partition) error {
 func (p *planner) noRoom(n int) error {
 	return fmt.Errorf("%w: a broker would have %d partitions, and takes %d at most, since each takes memory also while it is idle: "+
 		"delete topics that nobody needs, or make topics with fewer partitions", errInvalidPartitions, n, p.perBroker)
-}
-
-func countReplicas(count map[int32]int, parts []controller.Partition) {
-	for _, part := range parts {
-		for _, id := range part.Replicas {
-			count[id]++
-		}
-	}
 }
 
 // grow validates that t gets total partitions, and returns the new ones. With an assignment, its lists are the new partitions'.
@@ -275,7 +261,7 @@ func (p *planner) grow(t *controller.Topic, total int, assignment [][]int32) ([]
 	}
 	if assignment == nil {
 		var err error
-		if add, err = p.place(total-have, factor, have); err != nil {
+		if add, err = p.place(total-have, factor, t.Partitions); err != nil {
 			return nil, err
 		}
 	}

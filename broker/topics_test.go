@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quirelog/quire/broker/placement"
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/replication/controller"
 )
@@ -75,28 +76,35 @@ func TestPlanRefusals(t *testing.T) {
 	}
 }
 
+// TestPlacement sees that new partitions are placed by what the image holds and what was taken before; package placement tests how.
 func TestPlacement(t *testing.T) {
-	for _, c := range []struct {
-		brokers, n, factor, from int
-		want                     string
-	}{
-		{1, 3, 1, 0, "[[1] [1] [1]]"},
-		{3, 4, 1, 0, "[[1] [2] [3] [1]]"},
-		{3, 2, 1, 4, "[[2] [3]]"},
-		{3, 6, 3, 0, "[[1 2 3] [2 3 1] [3 1 2] [1 3 2] [2 1 3] [3 2 1]]"},
-	} {
-		parts, err := testPlanner(c.brokers).place(c.n, c.factor, c.from)
+	p := testPlanner(3) // the partition of a.b lies on broker 1
+	for _, want := range []string{"[[2] [3]]", "[[1] [2]]"} {
+		n, err := p.plan(topicSpec{name: "t", partitions: 2, factor: 1})
 		if err != nil {
 			t.Fatal(err)
 		}
-		var got [][]int32
-		for _, p := range parts {
-			got = append(got, p.Replicas)
-		}
-		if fmt.Sprint(got) != c.want {
-			t.Errorf("%+v: %v", c, got)
+		p.take(n)
+		if got := replicaLists(n.Partitions); got != want {
+			t.Errorf("%s, want %s", got, want)
 		}
 	}
+	have := &controller.Topic{Name: "g", Partitions: []controller.Partition{{Replicas: []int32{2}}, {Replicas: []int32{3}}}}
+	if add, err := p.grow(have, 4, nil); err != nil || replicaLists(add) != "[[1] [3]]" {
+		t.Errorf("grown by %v, %v", add, err)
+	}
+	p.alive = func(id placement.ServerID) bool { return id != "3-" }
+	if add, err := p.grow(have, 4, nil); err != nil || replicaLists(add) != "[[1] [2]]" {
+		t.Errorf("with broker 3 down grown by %v, %v", add, err)
+	}
+}
+
+func replicaLists(parts []controller.Partition) string {
+	var lists [][]int32
+	for _, p := range parts {
+		lists = append(lists, p.Replicas)
+	}
+	return fmt.Sprint(lists)
 }
 
 func TestPlanDefaults(t *testing.T) {

@@ -32,9 +32,12 @@ type Load struct {
 	Leaders  map[int32]int // partitions that it is the preferred leader of
 }
 
+// NewLoad has counted nothing.
+func NewLoad() *Load { return &Load{Replicas: map[int32]int{}, Leaders: map[int32]int{}} }
+
 // LoadOf counts the whole cluster.
 func LoadOf(image *controller.Image) *Load {
-	l := &Load{Replicas: map[int32]int{}, Leaders: map[int32]int{}}
+	l := NewLoad()
 	for _, t := range image.Topics {
 		l.Add(t.Partitions)
 	}
@@ -92,7 +95,7 @@ type chooser struct {
 type pair struct{ leader, follower int32 }
 
 func newChooser(nodes []Node, load *Load, have []controller.Partition) *chooser {
-	c := &chooser{nodes: nodes, all: load.clone(), topic: LoadOf(&controller.Image{}), pairs: map[pair]int{}, rack: map[int32]string{}}
+	c := &chooser{nodes: nodes, all: load.clone(), topic: NewLoad(), pairs: map[pair]int{}, rack: map[int32]string{}}
 	for _, n := range nodes {
 		if c.rack[n.ID] = n.Rack; n.Rack == "" {
 			c.rack[n.ID] = fmt.Sprint("broker ", n.ID)
@@ -146,8 +149,8 @@ func (c *chooser) byLeading(_ []int32, a, b Node) int {
 	return cmp.Or(
 		compareDown(a, b),
 		cmp.Compare(c.topic.Leaders[a.ID], c.topic.Leaders[b.ID]),
-		cmp.Compare(c.topic.Replicas[a.ID], c.topic.Replicas[b.ID]),
 		cmp.Compare(c.all.Leaders[a.ID], c.all.Leaders[b.ID]),
+		cmp.Compare(c.topic.Replicas[a.ID], c.topic.Replicas[b.ID]),
 		cmp.Compare(c.all.Replicas[a.ID], c.all.Replicas[b.ID]),
 		cmp.Compare(a.ID, b.ID),
 	)
@@ -161,8 +164,8 @@ func (c *chooser) byFollowing(replicas []int32, a, b Node) int {
 		compareDown(a, b),
 		cmp.Compare(c.racks[c.rack[a.ID]], c.racks[c.rack[b.ID]]),
 		cmp.Compare(c.topic.Replicas[a.ID], c.topic.Replicas[b.ID]),
-		cmp.Compare(c.pairs[pair{leader, a.ID}], c.pairs[pair{leader, b.ID}]),
 		cmp.Compare(c.all.Replicas[a.ID], c.all.Replicas[b.ID]),
+		cmp.Compare(c.pairs[pair{leader, a.ID}], c.pairs[pair{leader, b.ID}]),
 		compareAfter(leader, a.ID, b.ID),
 	)
 }
