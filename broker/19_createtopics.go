@@ -52,7 +52,7 @@ func (b *Broker) createTopics(ctx context.Context, specs []topicSpec, validateOn
 func (b *Broker) planner() *planner {
 	v := b.view()
 	return &planner{
-		image: v.Image, partitions: b.cfg.NumPartitions, factor: b.cfg.ReplicationFactor,
+		image: v.Image, partitions: b.cfg.NumPartitions, factor: b.cfg.Factor(len(v.Brokers)),
 		perBroker: b.maxPartitions, configs: v.defaults,
 	}
 }

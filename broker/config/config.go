@@ -15,9 +15,15 @@ type Config struct {
 	DataDir        string
 	KafkaAddr      string // listen address
 	AdvertisedAddr string // host or host:port as clients dial it; "": the listener's
-	RPCAddr        string
 	HTTPAddr       string // "": no admin HTTP
-	Seeds          []string
+	Rack           string
+
+	Seeds             []string // never changed once set
+	RPCAddr           string   // listen address
+	RPCAdvertisedAddr string   // "": the listener's
+	SecretFile        string
+	Secret            Secret // of SecretFile or the environment; "": none
+	TLS               TLS    // between brokers
 
 	Durability     flush.Mode
 	FlushInterval  time.Duration // of durability "interval"
@@ -25,7 +31,7 @@ type Config struct {
 
 	AutoCreateTopics  bool
 	NumPartitions     int32
-	ReplicationFactor int16
+	ReplicationFactor int16 // -1: three, or one a broker while there are fewer
 
 	MaxRequestBytes  int32 // socket.request.max.bytes
 	MaxInFlightBytes int64 // queued.max.request.bytes: request bytes held over all connections
@@ -72,5 +78,6 @@ func Default() Config {
 			panic("config: default of " + keys[i].Name + ": " + err.Error())
 		}
 	}
+	c.NodeID = 1
 	return c
 }

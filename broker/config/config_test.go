@@ -2,6 +2,8 @@ package config
 
 import (
 	"flag"
+	"fmt"
+	"log/slog"
 	"math"
 	"net/netip"
 	"os"
@@ -36,7 +38,7 @@ func TestLoad(t *testing.T) {
 	}{
 		{name: "nothing set", want: Config{
 			NodeID: 1, DataDir: "./quire-data", KafkaAddr: "127.0.0.1:9092", RPCAddr: "127.0.0.1:9643", HTTPAddr: "127.0.0.1:9644",
-			Durability: flush.Fsync, FlushInterval: time.Second, RetentionCheck: 5 * time.Second, AutoCreateTopics: true, NumPartitions: 4, ReplicationFactor: 1,
+			Durability: flush.Fsync, FlushInterval: time.Second, RetentionCheck: 5 * time.Second, AutoCreateTopics: true, NumPartitions: 4, ReplicationFactor: -1,
 			MaxRequestBytes: 104857600, MaxInFlightBytes: 160 << 20, MaxConnections: 10000,
 			MaxConnectionsPerIP: math.MaxInt32, ConnectionsOfIP: map[netip.Addr]int{}, ConnectionRate: math.MaxInt32, IdleTimeout: 600 * time.Second,
 			FetchMaxBytes: 57671680, FetchSessions: 1000,
@@ -95,6 +97,17 @@ func TestLoad(t *testing.T) {
 				c.MaxConnections, c.MaxConnectionsPerIP = 30, 20
 				c.ConnectionsOfIP = map[netip.Addr]int{netip.IPv6Loopback(): 5}
 			})},
+		{name: "one of three, by its place", flags: map[string]string{"seeds": "127.0.0.1:1, 127.0.0.1:2,127.0.0.1:3", "rpc-addr": "127.0.0.1:2"},
+			want: with(func(c *Config) {
+				c.NodeID, c.RPCAddr, c.Seeds = 2, "127.0.0.1:2", []string{"127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"}
+			})},
+		{name: "one that joins, behind a proxy", file: "node-id = 4\ndefault.replication.factor = 2\nbroker.rack = \"a\"\n",
+			flags: map[string]string{"seeds": "a.example:1", "rpc-addr": ":2", "rpc-advertised-addr": "b.example:3"},
+			env:   []string{"QUIRE_CLUSTER_SECRET= 0123456789abcdef\n"},
+			want: with(func(c *Config) {
+				c.NodeID, c.RPCAddr, c.RPCAdvertisedAddr, c.Seeds = 4, ":2", "b.example:3", []string{"a.example:1"}
+				c.ReplicationFactor, c.Rack, c.Secret = 2, "a", "0123456789abcdef"
+			})},
 		{name: "no admin HTTP", flags: map[string]string{"http-addr": ""}, want: with(func(c *Config) { c.HTTPAddr = "" })},
 		{name: "every interface", flags: map[string]string{"kafka-addr": ":9092", "advertised-addr": "broker.example.com"},
 			want: with(func(c *Config) { c.KafkaAddr, c.AdvertisedAddr = ":9092", "broker.example.com" })},
@@ -145,9 +158,16 @@ func TestLoadFaults(t *testing.T) {
 		{name: "heartbeats", file: "group.consumer.heartbeat.interval.ms = \"45s\"", want: []string{"every member would be removed"}},
 		{name: "migration", file: "group.consumer.migration.policy = \"up\"", want: []string{"bidirectional, upgrade, downgrade, disabled"}},
 		{name: "offsets kept for no time", file: "offsets.retention.minutes = 0", want: []string{"-1 for ever"}},
-		{name: "cluster", flags: map[string]string{"seeds": "127.0.0.1:9643,10.0.0.2:9643"},
-			want: []string{"10.0.0.2:9643", "not built yet"}},
-		{name: "replication", file: "default.replication.factor = 3", want: []string{"can only be 1"}},
+		{name: "no secret", flags: map[string]string{"seeds": "127.0.0.1:9643,10.0.0.2:9643"},
+			want: []string{"10.0.0.2:9643", "cluster-secret-file", "QUIRE_CLUSTER_SECRET"}},
+		{name: "no secret for others", flags: map[string]string{"rpc-addr": ":9643"}, want: []string{"anybody could join"}},
+		{name: "short secret", env: []string{"QUIRE_CLUSTER_SECRET=abracadabra"}, want: []string{"11 bytes", "from 16"}},
+		{name: "no file of the secret", flags: map[string]string{"cluster-secret-file": "/none"}, want: []string{"cluster-secret-file", "/none"}},
+		{name: "no place in seeds", flags: map[string]string{"seeds": "127.0.0.1:1"}, want: []string{"127.0.0.1:9643", "set node-id"}},
+		{name: "a seed twice", flags: map[string]string{"seeds": "127.0.0.1:9643,127.0.0.1:9643"}, want: []string{"twice"}},
+		{name: "a seed nowhere", flags: map[string]string{"seeds": ":9643"}, want: []string{"can dial"}},
+		{name: "half of TLS", flags: map[string]string{"rpc-tls-key-file": "k"}, want: []string{"all three or none"}},
+		{name: "replication", file: "default.replication.factor = 0", want: []string{"from 1 to 32767, or -1"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := Source{Env: tt.env, Flags: tt.flags}
@@ -221,5 +241,38 @@ func TestEditDistance(t *testing.T) {
 		if got := EditDistance(tt.a, tt.b); got != tt.want {
 			t.Errorf("%s, %s: got %d, want %d", tt.a, tt.b, got, tt.want)
 		}
+	}
+}
+
+func TestSecretIsNotPrinted(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte("abracadabra-abracadabra\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := Load(Source{Flags: map[string]string{"cluster-secret-file": path}})
+	if err != nil || c.Secret != "abracadabra-abracadabra" {
+		t.Fatal(err, len(c.Secret))
+	}
+	var log strings.Builder
+	slog.New(slog.NewTextHandler(&log, nil)).Info("x", "c", c, "s", c.Secret)
+	slog.New(slog.NewJSONHandler(&log, nil)).Info("x", "c", c, "s", c.Secret)
+	fmt.Fprintf(&log, "%v %+v %#v %s", c, c, c, c.Secret)
+	for _, k := range Keys() {
+		log.WriteString(c.Value(k.Name))
+	}
+	if strings.Contains(log.String(), "abracadabra") {
+		t.Errorf("the secret is in %s", log.String())
+	}
+}
+
+func TestFactor(t *testing.T) {
+	c := Default()
+	for brokers, want := range map[int]int16{0: 1, 1: 1, 2: 2, 3: 3, 9: 3} {
+		if got := c.Factor(brokers); got != want {
+			t.Errorf("%d brokers: factor %d, want %d", brokers, got, want)
+		}
+	}
+	if c.ReplicationFactor = 2; c.Factor(1) != 2 {
+		t.Error("what is set does not count")
 	}
 }

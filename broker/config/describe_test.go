@@ -4,8 +4,8 @@ import "testing"
 
 func TestValueOfEveryKey(t *testing.T) {
 	c := Default()
-	if len(values) != len(brokerRows) {
-		t.Errorf("%d keys can be spelled, there are %d", len(values), len(brokerRows))
+	if len(values) != len(brokerRows)+len(clusterRows) {
+		t.Errorf("%d keys can be spelled, there are %d", len(values), len(brokerRows)+len(clusterRows))
 	}
 	for _, k := range Keys() {
 		var back Config

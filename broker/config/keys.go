@@ -20,7 +20,24 @@ type row struct {
 }
 
 // keys is the table, in the order of generate config.
-var keys = slices.Concat(brokerRows, groupRows, topicRows())
+var keys = slices.Concat(brokerRows, clusterRows, groupRows, topicRows())
+
+// clusterRows are those of a cluster of several brokers.
+var clusterRows = []row{
+	text("seeds", "", "rpc-addr of the cluster's first brokers, separated by commas, the same list on each: they form the cluster "+
+		"together. A broker that joins names any of them. Empty: a cluster of its own, or the one that it is in.", setSeeds),
+	text("rpc-addr", "127.0.0.1:9643", "Address on which other brokers reach this one.",
+		func(c *Config, v string) error { return setAddr(&c.RPCAddr, v) }),
+	text("rpc-advertised-addr", "", "host:port that other brokers dial, and seeds name. Empty: rpc-addr.", setRPCAdvertised),
+	text("cluster-secret-file", "", "File with a secret of 16 bytes or more that the cluster's brokers share. QUIRE_CLUSTER_SECRET may "+
+		"have the secret itself. Needed where brokers are not on one machine, but for rpc-tls.",
+		func(c *Config, v string) error { c.SecretFile = v; return nil }),
+	text("rpc-tls-cert-file", "", "Certificate (PEM) of this broker for mutual TLS between brokers; it names broker-N, N being node-id.",
+		func(c *Config, v string) error { c.TLS.Cert = v; return nil }),
+	text("rpc-tls-key-file", "", "Key (PEM) of that certificate.", func(c *Config, v string) error { c.TLS.Key = v; return nil }),
+	text("rpc-tls-ca-file", "", "Certificates (PEM) of who signs those of the brokers.",
+		func(c *Config, v string) error { c.TLS.CA = v; return nil }),
+}
 
 // brokerRows are the broker's own. A key is among them only where it has an effect.
 var brokerRows = []row{
@@ -30,11 +47,10 @@ var brokerRows = []row{
 	text("advertised-addr", "",
 		"Host or host:port that clients are told to dial. Empty: the address they reached the broker at.", setAdvertised),
 	text("http-addr", "127.0.0.1:9644", "Address of health checks, metrics and profiles. Empty: none.", setHTTP),
-	text("rpc-addr", "127.0.0.1:9643", "Address that other brokers reach this one at; recorded with the broker.",
-		func(c *Config, v string) error { return setAddr(&c.RPCAddr, v) }),
-	plain("node-id", "1", "Id of this broker, 1 and up. A data directory belongs to one id for good.",
-		func(c *Config, v string) error { return setInt(&c.NodeID, v, 1, math.MaxInt32) }),
-	text("seeds", "", "rpc addresses of the cluster's brokers, separated by commas. Only this broker's own is possible yet.", setSeeds),
+	text("node-id", "", "Id of this broker, 1 and up. A data directory belongs to one id for good. Empty: the position of "+
+		"rpc-addr in seeds, 1 without seeds.", setNodeID),
+	text("broker.rack", "", "Where this broker stands. Replicas of a partition are spread over racks, and consumers that name theirs "+
+		"read from a replica in it.", func(c *Config, v string) error { return setName(&c.Rack, v) }),
 	text("durability", "fsync",
 		"When a produce is answered: fsync (on disk), interval (flushed every flush-interval), os (left to the kernel).", setDurability),
 	text("flush-interval", "1s", "How often durability interval flushes: what is younger may be lost with the machine.",
@@ -45,8 +61,8 @@ var brokerRows = []row{
 		func(c *Config, v string) error { return setBool(&c.AutoCreateTopics, v) }),
 	plain("num.partitions", "4", "Partitions of a topic that is made without a number.",
 		func(c *Config, v string) error { return setInt(&c.NumPartitions, v, 1, 100_000) }),
-	plain("default.replication.factor", "1", "Replicas of a topic that is made without a number.",
-		func(c *Config, v string) error { return setInt(&c.ReplicationFactor, v, 1, math.MaxInt16) }),
+	plain("default.replication.factor", "-1", "Replicas of a topic that is made without a number. -1: three, or one a broker while there are fewer.",
+		setReplicationFactor),
 	text("log.retention.check.interval.ms", "5s", "How often partitions are looked at for records that have expired.",
 		func(c *Config, v string) error {
 			return setDuration(&c.RetentionCheck, v, "ms", 10*time.Millisecond, 24*time.Hour)
@@ -139,21 +155,6 @@ func setAdvertised(c *Config, v string) error {
 		return err
 	}
 	c.AdvertisedAddr = v
-	return nil
-}
-
-func setSeeds(c *Config, v string) error {
-	c.Seeds = nil
-	for seed := range strings.SplitSeq(v, ",") {
-		if seed = strings.TrimSpace(seed); seed == "" {
-			continue
-		}
-		var addr string
-		if err := setAddr(&addr, seed); err != nil {
-			return err
-		}
-		c.Seeds = append(c.Seeds, addr)
-	}
 	return nil
 }
 

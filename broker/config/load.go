@@ -31,6 +31,7 @@ func Load(s Source) (Config, error) {
 		}
 	}
 	if len(l.faults) == 0 {
+		l.cluster(&c, s.Env)
 		l.faults = append(l.faults, c.check()...)
 	}
 	return c, errors.Join(l.faults...)
@@ -101,6 +102,9 @@ func (l *loader) env(environ []string) {
 			found[keys[i].Name] = value
 			continue
 		}
+		if name == secretEnv {
+			continue
+		}
 		near, distance := nearest(name, func(r *row) string { return r.Env })
 		if distance <= 2 {
 			l.fault("unknown environment variable %s: did you mean %s?", name, near.Env)
@@ -133,17 +137,8 @@ func (c *Config) check() []error {
 		faults = append(faults, fmt.Errorf("queued.max.request.bytes = %d is below socket.request.max.bytes = %d: "+
 			"the largest request would never fit", c.MaxInFlightBytes, c.MaxRequestBytes))
 	}
-	for _, seed := range c.Seeds {
-		if seed != c.RPCAddr {
-			faults = append(faults, fmt.Errorf("seeds names %s beside this broker's rpc-addr %s: "+
-				"clusters of several brokers are not built yet, a broker runs alone", seed, c.RPCAddr))
-		}
-	}
+	faults = append(faults, c.checkCluster()...)
 	faults = append(faults, c.Groups.check()...)
-	if c.ReplicationFactor > 1 {
-		faults = append(faults, fmt.Errorf("default.replication.factor = %d: "+
-			"clusters of several brokers are not built yet, so it can only be 1", c.ReplicationFactor))
-	}
 	return faults
 }
 
