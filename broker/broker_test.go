@@ -141,8 +141,10 @@ func TestDataDirectoryOfAnotherNode(t *testing.T) {
 
 func TestOpenMetaRefusals(t *testing.T) {
 	for _, tt := range []struct{ name, meta, want string }{
-		{"newer format", `{"format":2,"node_id":1,"cluster_id":"c"}`, "has format 2"},
+		{"newer format", `{"format":3,"node_id":1,"cluster_id":"c"}`, "has format 3"},
 		{"no cluster", `{"format":1,"node_id":1}`, "is damaged"},
+		{"no incarnation", `{"format":2,"node_id":1,"cluster_id":"c"}`, "is damaged"},
+		{"the first format without a controller", `{"format":1,"node_id":1,"cluster_id":"c"}`, "not whole"},
 		{"not JSON", `format=1`, "is damaged"},
 		{"controller without meta", "", "not whole"},
 	} {

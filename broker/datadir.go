@@ -1,29 +1,23 @@
 package broker
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
-
-	"github.com/quirelog/quire/replication/controller"
 )
 
 // Names in the data directory, beside the partitions' directories.
 const (
 	lockFile       = "quire.lock"
 	metaFile       = "quire.meta"
+	peersFile      = "quire.peers"
 	controllerDir  = "controller"
-	dataDirFormat  = 1
-	maxMetaBytes   = 64 << 10
 	dataDirPerm    = 0o755
 	dataFilePerm   = 0o644
 	metaFileSuffix = ".new"
@@ -97,56 +91,6 @@ func writePID(f *os.File) error {
 	}
 	_, err := f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return err
-}
-
-// dirMeta is quire.meta: whose the data directory is. It is written once.
-type dirMeta struct {
-	Format    int    `json:"format"`
-	NodeID    int32  `json:"node_id"`
-	ClusterID string `json:"cluster_id"`
-}
-
-// openMeta reads quire.meta, and writes it to a new directory. The caller holds the lock.
-func openMeta(dir string, nodeID int32) (dirMeta, error) {
-	path := filepath.Join(dir, metaFile)
-	text, err := readLimited(path, maxMetaBytes)
-	if errors.Is(err, fs.ErrNotExist) {
-		return foundDir(dir, nodeID)
-	}
-	if err != nil {
-		return dirMeta{}, err
-	}
-	var m dirMeta
-	if err := json.Unmarshal(text, &m); err != nil {
-		return m, fmt.Errorf("%s is damaged: %w", path, err)
-	}
-	switch {
-	case m.Format > dataDirFormat:
-		return m, fmt.Errorf("data directory %s has format %d, this version of quire knows %d: use a newer one", dir, m.Format, dataDirFormat)
-	case m.Format < 1 || m.ClusterID == "":
-		return m, fmt.Errorf("%s is damaged: it has no format or no cluster id", path)
-	case m.NodeID != nodeID:
-		return m, &NodeIDError{Dir: dir, Node: m.NodeID, Configured: nodeID}
-	}
-	return m, nil
-}
-
-// foundDir makes dir a data directory of a new cluster.
-func foundDir(dir string, nodeID int32) (dirMeta, error) {
-	for _, name := range []string{controllerDir, "votes.db"} {
-		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
-			return dirMeta{}, fmt.Errorf("data directory %s has %s but no %s: it is not whole, restore it from a backup", dir, name, metaFile)
-		}
-	}
-	m := dirMeta{Format: dataDirFormat, NodeID: nodeID, ClusterID: controller.TopicID(uuid.New()).String()}
-	text, err := json.Marshal(m)
-	if err != nil {
-		return m, err
-	}
-	if err := replaceFile(dir, metaFile, append(text, '\n')); err != nil {
-		return m, fmt.Errorf("write %s: %w", metaFile, err)
-	}
-	return m, nil
 }
 
 func readLimited(path string, limit int64) ([]byte, error) {

@@ -132,7 +132,7 @@ func within(dir string, faults []segment.Fault) []segment.Fault {
 func (x *dirExam) entry(ctx context.Context, e fs.DirEntry) error {
 	name := e.Name()
 	switch id, deleted := partition.ParseDeletedName(name); {
-	case name == lockFile, name == metaFile, name == controllerDir, name == replication.VotesFile:
+	case name == lockFile, name == metaFile, name == peersFile, name == controllerDir, name == replication.VotesFile:
 		return nil
 	case deleted:
 		x.ids[id] = name
@@ -263,8 +263,9 @@ func (x *dirExam) meta() {
 	switch image := x.controller.Image; {
 	case m.Format < 1 || m.Format > dataDirFormat:
 		x.fault(metaFile, 0, "format %d, known is %d", m.Format, dataDirFormat)
-	case x.controller.Server != "" && server != strconv.Itoa(int(m.NodeID)):
-		x.fault(metaFile, 0, "node %d, the controller's server id is %s", m.NodeID, x.controller.Server)
+	case x.controller.Server != "" && server != strconv.Itoa(int(m.NodeID)),
+		x.controller.Server != "" && m.Format > 1 && x.controller.Server != string(m.server()):
+		x.fault(metaFile, 0, "node %d of incarnation %q, the controller's server id is %s", m.NodeID, m.Incarnation, x.controller.Server)
 	case image != nil && image.ClusterID != "" && image.ClusterID != m.ClusterID:
 		x.fault(metaFile, 0, "cluster id %q, the controller has %q", m.ClusterID, image.ClusterID)
 	}

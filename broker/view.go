@@ -116,14 +116,20 @@ func (v *view) inSync(p controller.Partition) []int32 {
 	return in
 }
 
-// brokerOf is the broker id in a server id ("<broker id>-<incarnation>"); -1 for none.
+// brokerOf is the broker id in a server id; -1 for none.
 func brokerOf(id replication.ServerID) int32 {
-	digits, _, _ := strings.Cut(string(id), "-")
+	n, _ := splitServer(id)
+	return n
+}
+
+// splitServer takes a server id ("<broker id>-<incarnation>") apart; -1 where it is none.
+func splitServer(id replication.ServerID) (broker int32, incarnation string) {
+	digits, incarnation, _ := strings.Cut(string(id), "-")
 	n, err := strconv.ParseInt(digits, 10, 32)
 	if err != nil {
-		return -1
+		return -1, ""
 	}
-	return int32(n)
+	return int32(n), incarnation
 }
 
 // sortedBrokers lists an image's brokers by id.
