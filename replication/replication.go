@@ -9,13 +9,15 @@ package replication
 import (
 	"errors"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/quirelog/quire/replication/transport"
 	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/batch"
 )
 
-// ServerID names a broker within Raft groups: broker id and incarnation.
-type ServerID string
+// ServerID names a broker within Raft groups: "<broker id>-<incarnation>". It is the library's type, by a name that all rooms may use.
+type ServerID = raft.ServerID
 
 // GroupID names a partition's Raft group: topic id and partition.
 type GroupID = transport.GroupID
