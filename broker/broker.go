@@ -30,6 +30,7 @@ type Broker struct {
 	reconciler *reconciler
 	groups     *groups
 	clusterID  string
+	self       replication.ServerID
 
 	handlerState
 
@@ -112,7 +113,13 @@ func (b *Broker) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.clusterID = meta.ClusterID
+	if meta.ClusterID == "" {
+		meta.ClusterID = newUUID()
+		if err := meta.write(b.cfg.DataDir); err != nil {
+			return err
+		}
+	}
+	b.clusterID, b.self = meta.ClusterID, meta.server()
 	ln, err := listen("kafka-addr", b.cfg.KafkaAddr)
 	if err != nil {
 		return err
@@ -151,9 +158,10 @@ func (b *Broker) openStorage(ctx context.Context, listening net.Addr) error {
 	b.onClose("flusher", flusher.Close)
 
 	host, port := advertised(b.cfg, listening)
+	_, incarnation := splitServer(b.self)
 	c, err := controller.Open(ctx, controller.Options{
 		Dir:       filepath.Join(b.cfg.DataDir, controllerDir),
-		Self:      controller.Broker{ID: b.cfg.NodeID, Host: host, Port: port, RPCAddr: b.cfg.RPCAddr},
+		Self:      controller.Broker{ID: b.cfg.NodeID, Host: host, Port: port, Rack: b.cfg.Rack, RPCAddr: b.cfg.RPCAddr, Incarnation: incarnation},
 		ClusterID: b.clusterID, Logger: b.log,
 	})
 	if err != nil {
@@ -168,7 +176,7 @@ func (b *Broker) openStorage(ctx context.Context, listening net.Addr) error {
 	}
 
 	node, err := replication.OpenNode(replication.NodeOptions{
-		Dir: b.cfg.DataDir, Self: serverID(image.Brokers[b.cfg.NodeID]), Logger: b.log})
+		Dir: b.cfg.DataDir, Self: b.self, Logger: b.log})
 	if err != nil {
 		return fmt.Errorf("open replication: %w", err)
 	}
