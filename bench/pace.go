@@ -61,7 +61,7 @@ func (p *pacer) next(ctx context.Context) (first int64, count int, late int64) {
 		now := p.clock.now()
 		if p.rate == 0 {
 			p.unpacedNow, count = now, paceTurn
-			if now >= p.window.to {
+			if now >= p.window.to && first > 0 { // one turn at least: a topic that is filled holds something, however slow the machine
 				count = 0
 			}
 			break

@@ -67,4 +67,8 @@ func TestUnpaced(t *testing.T) {
 	if _, count, _ := p.next(t.Context()); count != 0 {
 		t.Errorf("%d records after the end", count)
 	}
+	late := pacer{clock: c, of: 1}
+	if _, count, _ := late.next(t.Context()); count != paceTurn {
+		t.Errorf("%d records of a lane that started after the end", count)
+	}
 }

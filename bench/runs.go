@@ -108,7 +108,8 @@ func (r *run) endToEnd(ctx context.Context) (Report, error) {
 	return report, err
 }
 
-// consume measures the reading of all that the topic holds, without the first tenth: the warm-up.
+// consume measures the reading of all that the topic holds, without the first tenth: the warm-up. A reading that is over in a few
+// reads is measured whole.
 func (r *run) consume(ctx context.Context) (Report, error) {
 	var producers []*producer
 	only := uint64(0)
@@ -142,6 +143,7 @@ func (r *run) consume(ctx context.Context) (Report, error) {
 // readAll reads total records, watched.
 func (r *run) readAll(ctx context.Context, producers []*producer, only uint64, t *targets, total int64) (Report, error) {
 	begin, end := make(chan time.Time, 1), make(chan time.Time, 1)
+	whole := r.moment() // the consumers read ahead as soon as they are there
 	var count atomic.Int64
 	consumers, closeAll, err := r.consumers(only, func(n int) {
 		after := count.Add(int64(n))
@@ -154,6 +156,7 @@ func (r *run) readAll(ctx context.Context, producers []*producer, only uint64, t
 	}
 	defer closeAll()
 	w := r.newWatch(nil, consumers)
+	w.whole = whole
 	var wg sync.WaitGroup
 	wg.Go(func() { w.run(ctx, begin, end) })
 	err = r.receiveAll(ctx, consumers, t)

@@ -15,11 +15,22 @@ type watch struct {
 	r           *run
 	acks, reads side
 	late        []*meter
-	begun       time.Time // of the measured time; zero: not yet
+	whole       *moment // when the load began, where it is measured whole if its measured time is too short; nil: it never is
+	begun       *moment // when the measured time began; nil: not yet
 	server      ServerUsage
-	cpu0        cpuTime       // of the server when the measured time began
-	self0, self time.Duration // CPU time of this process
+	self        time.Duration // CPU time of this process in the measured time
 	elapsed     time.Duration
+}
+
+// moment is a time by the run's clock, and the CPU time that had been used until then.
+type moment struct {
+	at     int64
+	server cpuTime
+	self   time.Duration
+}
+
+func (r *run) moment() *moment {
+	return &moment{at: r.clock.now(), server: r.server.cpu(), self: selfCPU()}
 }
 
 // side is the producers or the consumers.
@@ -67,27 +78,34 @@ func (w *watch) run(ctx context.Context, begin, end <-chan time.Time) {
 }
 
 func (w *watch) begin() {
-	w.begun = time.Now()
-	w.cpu0, w.self0 = w.r.server.cpu(), selfCPU()
-	now := w.r.clock.now()
+	w.begun = w.r.moment()
 	for _, s := range []*side{&w.acks, &w.reads} {
-		s.from = take(s.meters, now, s.latency)
+		s.from = take(s.meters, w.begun.at, s.latency)
 		s.last = s.from
 	}
 	w.server.PeakRSS = w.r.server.rss()
 }
 
 func (w *watch) end() {
-	now := w.r.clock.now()
+	now := w.r.moment()
 	for _, s := range []*side{&w.acks, &w.reads} {
-		s.to = take(s.meters, now, s.latency)
+		s.to = take(s.meters, now.at, s.latency)
 	}
-	if w.begun.IsZero() {
+	if w.begun == nil {
 		return
 	}
-	w.elapsed = time.Since(w.begun)
-	w.self = selfCPU() - w.self0
-	w.server.used(w.r.server.cpu().since(w.cpu0), w.r.server.rss())
+	w.measureWhole()
+	w.elapsed = time.Duration(now.at - w.begun.at)
+	w.self = now.self - w.begun.self
+	w.server.used(now.server.since(w.begun.server), w.r.server.rss())
+}
+
+// measureWhole lets the measured time begin with the load where less than half of what was read came in it: the warm-up ends between
+// two reads, and where all comes in a few, or this goroutine is late, there may be next to nothing after it.
+func (w *watch) measureWhole() {
+	if w.whole != nil && 2*(w.reads.to.records-w.reads.from.records) < w.reads.to.records {
+		w.begun, w.reads.from = w.whole, totals{at: w.whole.at}
+	}
 }
 
 // tick is called every second.
@@ -101,8 +119,8 @@ func (w *watch) tick() {
 	}
 	now := w.r.clock.now()
 	line := "warm-up"
-	if !w.begun.IsZero() {
-		line = fmt.Sprintf("%5.0f s", time.Since(w.begun).Seconds())
+	if w.begun != nil {
+		line = fmt.Sprintf("%5.0f s", time.Duration(now-w.begun.at).Seconds())
 	}
 	line += w.acks.tick("produced", now) + w.reads.tick("read", now)
 	if _, err := io.WriteString(w.r.progress, line+"\n"); err != nil {
