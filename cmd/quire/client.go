@@ -123,14 +123,24 @@ func (c *cli) topicDetails(ctx context.Context, adm *kadm.Client, names ...strin
 	}
 	for _, name := range names {
 		t, ok := md.Topics[name]
-		if !ok {
-			return nil, c.topicError(name, kerr.UnknownTopicOrPartition, "")
+		if !ok || errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			return nil, c.noTopic(ctx, adm, name)
 		}
 		if t.Err != nil {
 			return nil, c.topicError(name, t.Err, "")
 		}
 	}
 	return md.Topics, nil
+}
+
+// noTopic says that there is no such topic, and which one may have been meant.
+func (c *cli) noTopic(ctx context.Context, adm *kadm.Client, name string) error {
+	err := c.topicError(name, kerr.UnknownTopicOrPartition, "")
+	topics, listErr := adm.ListTopics(ctx)
+	if near := nearest(name, topics.Names()); listErr == nil && near != "" {
+		return withHint(err, "did you mean %s? all topics: %s", near, c.command("topic list"))
+	}
+	return err
 }
 
 // unknownKey is in Kafka's own text, which our broker keeps.

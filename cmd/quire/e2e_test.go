@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"slices"
 	"strconv"
@@ -252,6 +253,7 @@ func TestConsumeRanges(t *testing.T) {
 		t.Errorf("empty topic: %q", got)
 	}
 	s.fails(exitFailed, "", words("consume nope"), "topic nope: there is no such topic", "hint:")
+	s.fails(exitFailed, "", words("consume emtpy"), "no such topic", "hint: did you mean empty?", "topic list")
 	s.fails(exitFailed, "", words("consume r -p 2"), "has no partition 2")
 	s.fails(exitUsage, "", words("consume r -o x"), "-o")
 	s.fails(exitUsage, "", words("consume r -n -1"), "-n")
@@ -384,4 +386,31 @@ func TestCompletionKnowsTopics(t *testing.T) {
 		}
 	}
 	s.fails(exitUsage, "", words("completion tcsh"), "tcsh")
+}
+
+// All records of one key are found, in whatever partition a producer put them, and none of another or of no key.
+func TestConsumeOfOneKey(t *testing.T) {
+	s := shell{t, startBroker(t)}
+	s.ok("", words("topic create r -p 3")...)
+	s.ok("a 1\nb 2\na 3\n", "produce", "r", "-f", `%k %v\n`)
+	for _, p := range words("0 1 2") {
+		s.ok("elsewhere-"+p+"\n", "produce", "r", "-k", "a", "-p", p)
+	}
+	s.ok("no key\n", "produce", "r")
+	s.ok("empty key\n", "produce", "r", "-k", "")
+	got := strings.Split(strings.TrimSpace(s.ok("", "consume", "r", "-k", "a", "-o", ":end")), "\n")
+	slices.Sort(got)
+	if want := "[1 3 elsewhere-0 elsewhere-1 elsewhere-2]"; fmt.Sprint(got) != want {
+		t.Errorf("key a: %v, want %s", got, want)
+	}
+	if got := s.ok("", "consume", "r", "-k", "", "-o", ":end"); got != "empty key\n" {
+		t.Errorf("the empty key: %q", got)
+	}
+	if got := s.ok("", words("consume r -k b -n 1")...); got != "2\n" { // what is printed is counted, not what is read
+		t.Errorf("one of key b: %q", got)
+	}
+	if got := s.ok("", words("consume r -k z -o :end")...); got != "" {
+		t.Errorf("a key that is not there: %q", got)
+	}
+	s.fails(exitUsage, "", words("consume r -k a -g readers"), "-k")
 }

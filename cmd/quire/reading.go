@@ -42,7 +42,8 @@ type reading struct {
 	topics     []string
 	partitions []int32 // empty: all
 	rng        offsetRange
-	left       int64 // records still to be printed; 0 at the start: no limit
+	key        *string // only records with this key are printed; nil: all
+	left       int64   // records still to be printed; 0 at the start: no limit
 	write      func([]byte, *kgo.Record) ([]byte, error)
 
 	spans     map[string]map[int32]*span
@@ -208,7 +209,7 @@ func (r *reading) print(out io.Writer, fetches kgo.Fetches, limited bool) (full 
 		s := r.spans[rec.Topic][rec.Partition]
 		inRange := rec.Offset >= s.from && (s.to < 0 || rec.Offset < s.to)
 		s.next = rec.Offset + 1
-		if full || err != nil || !inRange || rec.Attrs.IsControl() {
+		if full || err != nil || !inRange || rec.Attrs.IsControl() || !r.wants(rec) {
 			return
 		}
 		if r.buf, err = r.write(r.buf[:0], rec); err != nil {
@@ -227,6 +228,11 @@ func (r *reading) print(out io.Writer, fetches kgo.Fetches, limited bool) (full 
 	}
 	r.dropDone(fetches)
 	return full, nil
+}
+
+// wants tells a record's key from others. A key that is null is none.
+func (r *reading) wants(rec *kgo.Record) bool {
+	return r.key == nil || rec.Key != nil && string(rec.Key) == *r.key
 }
 
 // dropDone stops fetching the partitions whose range has ended.

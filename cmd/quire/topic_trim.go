@@ -34,6 +34,9 @@ func (c *cli) topicTrimCommand() *cobra.Command {
   quire topic trim orders --before -100 --dry-run`,
 		Args: wantArgs(1, 1, "the NAME of a topic"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if f.before == "" {
+				return usageError(c.command("topic trim --help"), "--before is missing: where is %s to begin? An offset, end or @TIME", args[0])
+			}
 			before, err := parseBefore(f.before, time.Now())
 			if err != nil {
 				return usageError(c.command("topic trim --help"), "--before: %v", err)
@@ -51,7 +54,6 @@ func (c *cli) topicTrimCommand() *cobra.Command {
 	fs.Int32SliceVarP(&f.partitions, "partition", "p", nil, "only these `partitions`; may be repeated")
 	fs.BoolVarP(&f.yes, "yes", "y", false, "do not ask")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "only say what would be deleted")
-	_ = cmd.MarkFlagRequired("before")
 	return cmd
 }
 

@@ -10,6 +10,7 @@ func TestTopicTrim(t *testing.T) {
 	s.ok("", words("topic create a -p 2")...)
 	s.ok("1\n2\n3\n4\n5\n", words("produce a -p 0")...)
 	s.fails(exitUsage, "", words("topic trim a --before 2"), "there is no terminal to ask at", "hint: quire topic trim a --before 2 -y")
+	s.fails(exitUsage, "", words("topic trim a -y"), "--before is missing", "hint: quire topic trim --help")
 	s.fails(exitUsage, "", words("topic trim a --before 1:2 -y"), "is a range")
 	s.fails(exitUsage, "", words("topic trim a --before soon -y"), "not an offset")
 	s.fails(exitFailed, "", words("topic trim a -p 0 --before 6 -y"), "partition 0 of topic a ends at offset 5")
