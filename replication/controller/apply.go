@@ -11,8 +11,9 @@ import (
 // result is a command's outcome; which fields count depends on the command.
 type result struct {
 	err        error
-	topic      *Topic // createTopic
-	producerID int64  // reserveProducerIDs: first of the block
+	topic      *Topic  // createTopic
+	producerID int64   // reserveProducerIDs: first of the block
+	each       []error // reassignPartitions: of each move
 }
 
 // entry is a command at its place in the log.
@@ -38,6 +39,7 @@ func applyEntries(img *Image, entries []entry) (*Image, []result) {
 type editor struct {
 	image Image
 	owned struct{ topics, brokers, brokerConfigs, groupConfigs bool }
+	moved map[*Topic]bool // topics of the image in the making whose Partitions nobody else has
 }
 
 // own copies m unless that was done before.
@@ -72,21 +74,58 @@ func (c *foundCluster) apply(e *editor) result {
 	return result{}
 }
 
-func (c *registerBroker) apply(e *editor) result {
+func (e *editor) ownBrokers() {
 	e.image.Brokers = own(e.image.Brokers, e.owned.brokers)
 	e.owned.brokers = true
+}
+
+func (c *registerBroker) apply(e *editor) result {
+	e.ownBrokers()
 	e.image.Brokers[c.Broker.ID] = c.Broker
 	return result{}
 }
 
+func (c *unregisterBroker) apply(e *editor) result {
+	if _, known := e.image.Brokers[c.ID]; !known {
+		return result{err: fmt.Errorf("broker %d: %w", c.ID, ErrUnknownBroker)}
+	}
+	held, example := 0, ""
+	for _, t := range e.image.Topics {
+		for n := range t.Partitions {
+			if !slices.Contains(t.Partitions[n].Replicas, c.ID) {
+				continue
+			}
+			// not the first that comes: the order of a map is another one on each broker
+			if name := fmt.Sprintf("%s-%d", t.Name, n); held == 0 || name < example {
+				example = name
+			}
+			held++
+		}
+	}
+	if held > 0 {
+		return result{err: fmt.Errorf("%w: broker %d has %d, like %s; move them first", ErrHasReplicas, c.ID, held, example)}
+	}
+	e.ownBrokers()
+	delete(e.image.Brokers, c.ID)
+	return result{}
+}
+
+// apply of the same creation again, by id, is no error: who has proposed it and not heard of it may propose it once more.
 func (c *createTopic) apply(e *editor) result {
-	if e.image.Topics[c.Topic.Name] != nil {
+	if t := e.image.Topics[c.Topic.Name]; t != nil {
+		if t.ID == c.Topic.ID {
+			return result{topic: t}
+		}
 		return result{err: ErrTopicExists}
 	}
 	if e.image.TopicsByID[c.Topic.ID] != nil {
 		return result{err: fmt.Errorf("topic id %s is taken: %w", c.Topic.ID, ErrTopicExists)}
 	}
 	t := c.Topic
+	var err error
+	if t.Partitions, err = e.founded(t.Partitions); err != nil {
+		return result{err: err}
+	}
 	e.putTopic(&t)
 	return result{topic: &t}
 }
@@ -110,8 +149,12 @@ func (c *addPartitions) apply(e *editor) result {
 	if c.From != len(old.Partitions) || len(c.Add) == 0 {
 		return result{err: ErrPartitions}
 	}
+	add, err := e.founded(c.Add)
+	if err != nil {
+		return result{err: err}
+	}
 	t := *old
-	t.Partitions = slices.Concat(old.Partitions, c.Add)
+	t.Partitions = slices.Concat(old.Partitions, add)
 	e.putTopic(&t)
 	return result{topic: &t}
 }

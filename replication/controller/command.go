@@ -21,6 +21,10 @@ const (
 	typeAlterBrokerConfigs commandType = 7
 	typeReserveProducerIDs commandType = 8
 	typeAlterGroupConfigs  commandType = 9
+
+	typeUnregisterBroker     commandType = 10
+	typeReassignPartitions   commandType = 11
+	typeCompleteReassignment commandType = 12
 )
 
 // commandVersion is the second byte of an entry. A field that is added to a command takes a new version, because a broker that
@@ -51,6 +55,11 @@ type foundCluster struct {
 // registerBroker adds a broker or replaces what is known of it.
 type registerBroker struct {
 	Broker Broker `json:"broker"`
+}
+
+// unregisterBroker forgets a broker that holds no replicas.
+type unregisterBroker struct {
+	ID int32 `json:"id"`
 }
 
 type createTopic struct {
@@ -88,6 +97,7 @@ type reserveProducerIDs struct {
 
 func (*foundCluster) kind() commandType       { return typeFoundCluster }
 func (*registerBroker) kind() commandType     { return typeRegisterBroker }
+func (*unregisterBroker) kind() commandType   { return typeUnregisterBroker }
 func (*createTopic) kind() commandType        { return typeCreateTopic }
 func (*deleteTopic) kind() commandType        { return typeDeleteTopic }
 func (*addPartitions) kind() commandType      { return typeAddPartitions }
@@ -117,6 +127,12 @@ func newCommand(t commandType) command {
 		return &reserveProducerIDs{}
 	case typeAlterGroupConfigs:
 		return &alterGroupConfigs{}
+	case typeUnregisterBroker:
+		return &unregisterBroker{}
+	case typeReassignPartitions:
+		return &reassignPartitions{}
+	case typeCompleteReassignment:
+		return &completeReassignment{}
 	}
 	return nil
 }

@@ -20,10 +20,10 @@ var goldenCommands = []struct {
 	{&foundCluster{ClusterID: "MkU3OEVBNTcwNTJENDM2Qg"}, "\x01\x01" + `{"cluster_id":"MkU3OEVBNTcwNTJENDM2Qg"}`},
 	{&registerBroker{Broker: Broker{ID: 1, Host: "h", Port: 9092, Rack: "r", RPCAddr: "h:1", Incarnation: "i"}},
 		"\x02\x01" + `{"broker":{"id":1,"host":"h","port":9092,"rack":"r","rpc_addr":"h:1","incarnation":"i"}}`},
-	{&createTopic{Topic: Topic{Name: "t", ID: idA, Partitions: []Partition{{[]int32{1, 2}}}, Configs: map[string]string{"a": "b"}}},
+	{&createTopic{Topic: Topic{Name: "t", ID: idA, Partitions: []Partition{{Replicas: []int32{1, 2}}}, Configs: map[string]string{"a": "b"}}},
 		"\x03\x01" + `{"topic":{"name":"t","id":"ERERERERQRGREREREREREQ","partitions":[{"replicas":[1,2]}],"configs":{"a":"b"}}}`},
 	{&deleteTopic{ID: idB}, "\x04\x01" + `{"id":"q80AAAAAAAAAAAAAAAAAAA"}`},
-	{&addPartitions{ID: idB, From: 3, Add: []Partition{{[]int32{1}}}},
+	{&addPartitions{ID: idB, From: 3, Add: []Partition{{Replicas: []int32{1}}}},
 		"\x05\x01" + `{"id":"q80AAAAAAAAAAAAAAAAAAA","from":3,"add":[{"replicas":[1]}]}`},
 	{&alterTopicConfigs{ID: idB, Changes: []ConfigChange{{"a", ptr("b")}, {"c", nil}}},
 		"\x06\x01" + `{"id":"q80AAAAAAAAAAAAAAAAAAA","changes":[{"key":"a","value":"b"},{"key":"c","value":null}]}`},
@@ -32,6 +32,12 @@ var goldenCommands = []struct {
 	{&reserveProducerIDs{Count: 1000}, "\x08\x01" + `{"count":1000}`},
 	{&alterGroupConfigs{Group: "g", Changes: []ConfigChange{{"a", ptr("1")}, {"b", nil}}},
 		"\x09\x01" + `{"group":"g","changes":[{"key":"a","value":"1"},{"key":"b","value":null}]}`},
+	{&unregisterBroker{ID: 3}, "\x0a\x01" + `{"id":3}`},
+	{&reassignPartitions{Moves: []Reassignment{{idA, 1, []int32{2, 1}}, {idB, 0, nil}}},
+		"\x0b\x01" + `{"moves":[{"id":"ERERERERQRGREREREREREQ","partition":1,"replicas":[2,1]},` +
+			`{"id":"q80AAAAAAAAAAAAAAAAAAA","partition":0,"replicas":null}]}`},
+	{&completeReassignment{ID: idA, Partition: 1, Target: []int32{2, 1}},
+		"\x0c\x01" + `{"id":"ERERERERQRGREREREREREQ","partition":1,"target":[2,1]}`},
 }
 
 func TestGoldenCommands(t *testing.T) {
@@ -55,7 +61,7 @@ func TestDecodeCommandRefuses(t *testing.T) {
 		{"", false},
 		{"\x08", false},
 		{"\x00\x01{}", true},
-		{"\x0a\x01{}", true},
+		{"\x0d\x01{}", true},
 		{"\x08\x02{}", true},
 		{"\x08\x00{}", true},
 		{"\x08\x01", false},
@@ -72,15 +78,38 @@ func TestDecodeCommandRefuses(t *testing.T) {
 	}
 }
 
-const goldenSnapshot = "QCTL\x01" + `{"version":9,"cluster_id":"c","next_producer_id":7,` +
+// goldenSnapshotV1 was written when brokers ran alone.
+const goldenSnapshotV1 = "QCTL\x01" + `{"version":9,"cluster_id":"c","next_producer_id":7,` +
 	`"brokers":[{"id":1,"host":"h","port":2,"rack":"","rpc_addr":"","incarnation":"i"},` +
 	`{"id":2,"host":"","port":0,"rack":"","rpc_addr":"","incarnation":""}],` +
 	`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1]}],"configs":{"k":"v"}},` +
 	`{"name":"b","id":"ERERERERQRGREREREREREQ","partitions":null,"configs":null}],` +
 	`"broker_configs":{"-1":{"x":"y"}},"group_configs":{"g":{"k":"v"}}}`
 
+const goldenSnapshot = "QCTL\x02" + `{"version":9,"cluster_id":"c","next_producer_id":7,` +
+	`"brokers":[{"id":1,"host":"h","port":2,"rack":"","rpc_addr":"","incarnation":"i"},` +
+	`{"id":2,"host":"","port":0,"rack":"","rpc_addr":"","incarnation":""}],` +
+	`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1],"founders":["1-i"]},` +
+	`{"replicas":[2,1],"adding":[2],"removing":[1],"target":[2]}],"configs":{"k":"v"}},` +
+	`{"name":"b","id":"ERERERERQRGREREREREREQ","partitions":null,"configs":null}],` +
+	`"broker_configs":{"-1":{"x":"y"}},"group_configs":{"g":{"k":"v"}}}`
+
+func TestSnapshotOfABrokerAlone(t *testing.T) {
+	i, err := decodeSnapshot([]byte(goldenSnapshotV1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []Partition{{Replicas: []int32{1}, Founders: []string{"1-i"}}}
+	if got := i.Topics["a"].Partitions; !reflect.DeepEqual(got, want) {
+		t.Fatalf("%+v, want %+v", got, want)
+	}
+}
+
 func TestGoldenSnapshot(t *testing.T) {
-	a := &Topic{Name: "a", ID: idB, Partitions: []Partition{{[]int32{1}}}, Configs: map[string]string{"k": "v"}}
+	a := &Topic{Name: "a", ID: idB, Partitions: []Partition{
+		{Replicas: []int32{1}, Founders: []string{"1-i"}},
+		{Replicas: []int32{2, 1}, Adding: []int32{2}, Removing: []int32{1}, Target: []int32{2}},
+	}, Configs: map[string]string{"k": "v"}}
 	b := &Topic{Name: "b", ID: idA}
 	want := &Image{
 		Version: 9, ClusterID: "c", nextProducerID: 7,
@@ -102,7 +131,7 @@ func TestGoldenSnapshot(t *testing.T) {
 
 func TestDecodeSnapshotRefuses(t *testing.T) {
 	for _, s := range []string{
-		"", "QCTL", "QCTX\x01{}", "QCTL\x01", "QCTL\x02{}", "QCTL\x00{}", "QCTL\x01{}{}", "QCTL\x01{\"new\":1}",
+		"", "QCTL", "QCTX\x01{}", "QCTL\x01", "QCTL\x03{}", "QCTL\x00{}", "QCTL\x01{}{}", "QCTL\x01{\"new\":1}",
 		"QCTL\x01{\"topics\":[null]}",
 		"QCTL\x01{\"topics\":[{\"name\":\"a\"},{\"name\":\"b\"}]}",
 		"QCTL\x01{\"brokers\":[{\"id\":1},{\"id\":1}]}",
@@ -123,7 +152,11 @@ func TestApplyLeavesTheOldImageAlone(t *testing.T) {
 	entries := []entry{
 		{10, &createTopic{Topic: Topic{Name: "new", ID: TopicID{1}}}},
 		{11, &deleteTopic{ID: TopicID{1}}},
-		{12, &addPartitions{ID: idB, From: 1, Add: []Partition{{[]int32{2}}}}},
+		{12, &addPartitions{ID: idB, From: 2, Add: []Partition{{Replicas: []int32{2}}}}},
+		{12, &reassignPartitions{Moves: []Reassignment{{idB, 0, []int32{1, 2}}}}},
+		{12, &completeReassignment{ID: idB, Partition: 1, Target: []int32{2}}},
+		{12, &registerBroker{Broker: Broker{ID: 3}}},
+		{12, &unregisterBroker{ID: 3}},
 		{13, &alterTopicConfigs{ID: idB, Changes: []ConfigChange{{"k", nil}}}},
 		{14, &alterBrokerConfigs{Broker: -1, Changes: []ConfigChange{{"x", nil}}}},
 		{14, &alterGroupConfigs{Group: "g", Changes: []ConfigChange{{"k", nil}}}},
@@ -135,10 +168,11 @@ func TestApplyLeavesTheOldImageAlone(t *testing.T) {
 	if before, err := encodeSnapshot(img); err != nil || string(before) != goldenSnapshot {
 		t.Fatalf("the old image is now %s, %v", before, err)
 	}
-	want := "QCTL\x01" + `{"version":17,"cluster_id":"c","next_producer_id":10,` +
+	want := "QCTL\x02" + `{"version":17,"cluster_id":"c","next_producer_id":10,` +
 		`"brokers":[{"id":1,"host":"h","port":2,"rack":"","rpc_addr":"","incarnation":"i"},` +
 		`{"id":2,"host":"moved","port":0,"rack":"","rpc_addr":"","incarnation":""}],` +
-		`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1]},{"replicas":[2]}],"configs":null},` +
+		`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1,2],"adding":[2],"target":[1,2],"founders":["1-i"]},` +
+		`{"replicas":[2]},{"replicas":[2],"founders":["2-"]}],"configs":null},` +
 		`{"name":"b","id":"ERERERERQRGREREREREREQ","partitions":null,"configs":null}],"broker_configs":{}}`
 	if got, err := encodeSnapshot(next); err != nil || string(got) != want {
 		t.Fatalf("got  %s, %v\nwant %s", got, err, want)

@@ -36,8 +36,18 @@ type Options struct {
 	Dir string // raft.db and the snapshots lie here
 	// Self is registered as given, but for Incarnation: the one that the directory was founded with stays. "": made up.
 	Self      Broker
-	ClusterID string       // of a cluster that this broker founds; "": made up
+	ClusterID string       // of a cluster that this broker founds alone; "": made up
 	Logger    *slog.Logger // nil: discards
+
+	// Transport is the controller group's part of the transport between brokers. nil: the broker is alone, and an empty directory is
+	// founded by Open. It must be unset or a *transport.Group, or be like one.
+	Transport raft.Transport
+	// Forward brings a command to HandleCommand of another broker, and the answer back; nil: changes are made where the controller is only.
+	Forward func(ctx context.Context, to raft.ServerID, body []byte) ([]byte, error)
+	// Alive says whether a broker answers; nil: all do.
+	Alive func(raft.ServerID) bool
+	// ReplaceAfter is how long a voter is dead before a learner takes its place. 0: 60 s.
+	ReplaceAfter time.Duration
 }
 
 // Controller is this broker's member of the controller group. Its methods are safe to call from several goroutines.

@@ -68,6 +68,27 @@ func (c *Controller) ProducerIDs(ctx context.Context, n int32) (int64, error) {
 	return r.producerID, err
 }
 
+// UnregisterBroker forgets a broker. ErrUnknownBroker; ErrHasReplicas while it has any.
+func (c *Controller) UnregisterBroker(ctx context.Context, id int32) error {
+	_, err := c.propose(ctx, &unregisterBroker{ID: id})
+	return err
+}
+
+// Reassign begins, replaces or takes back reassignments, and says for each of them what came of it: nil, ErrUnknownTopic, ErrUnknownPartition,
+// ErrReplicas (with ErrUnknownBroker where one is not registered), ErrNoReassignment. A reassignment that is taken back is a reassignment to what there
+// was before, which ends by CompleteReassignment as well. What changes nothing but the order of the replicas is complete at once.
+func (c *Controller) Reassign(ctx context.Context, moves []Reassignment) ([]error, error) {
+	r, err := c.propose(ctx, &reassignPartitions{Moves: moves})
+	return r.each, err
+}
+
+// CompleteReassignment makes target the partition's replicas, when its Raft group has come to that. ErrUnknownTopic, ErrUnknownPartition;
+// ErrOtherTarget when the image wants something else by now. It is no error where that was done before.
+func (c *Controller) CompleteReassignment(ctx context.Context, id TopicID, partition int32, target []int32) error {
+	_, err := c.propose(ctx, &completeReassignment{ID: id, Partition: partition, Target: target})
+	return err
+}
+
 // propose runs one command through the log. What several goroutines propose at the same time shares one write and one image.
 func (c *Controller) propose(ctx context.Context, cmd command) (result, error) {
 	if ctx.Err() != nil {

@@ -13,7 +13,7 @@ import (
 // A snapshot is snapshotMagic, a version byte and one JSON object. The snapshot store adds the checksum.
 const (
 	snapshotMagic    = "QCTL"
-	snapshotVersion  = 1
+	snapshotVersion  = 2 // of 1 partitions had replicas only
 	maxSnapshotBytes = 1 << 28
 )
 
@@ -57,7 +57,21 @@ func decodeSnapshot(b []byte) (*Image, error) {
 	if err := strictJSON(rest[1:], &body); err != nil {
 		return nil, fmt.Errorf("controller snapshot: %w", err)
 	}
-	return body.image()
+	i, err := body.image()
+	if err == nil && rest[0] == 1 {
+		i.addFounders()
+	}
+	return i, err
+}
+
+// addFounders completes an image of a time when brokers ran alone: whoever has the replicas has founded them.
+func (i *Image) addFounders() {
+	for _, t := range i.Topics {
+		for n := range t.Partitions {
+			p := &t.Partitions[n]
+			p.Founders = founders(p.Replicas, i.Brokers)
+		}
+	}
 }
 
 // image rebuilds the image and refuses what could not have been one.
