@@ -1,0 +1,72 @@
+package chaos
+
+import (
+	"strings"
+	"testing"
+)
+
+// good is a history without a fault: number 2 of producer 1 was never acknowledged, and is there.
+func good() *Ledger {
+	v := func(p int32, n int64) Value { return Value{p, n} }
+	return &Ledger{
+		Sent:  map[int32]int64{1: 3, 2: 2},
+		Acked: []Ack{{v(1, 0), 0, 0, 10}, {v(1, 1), 1, 0, 20}, {v(2, 0), 0, 1, 30}, {v(2, 1), 0, 3, 40}},
+		Read:  []Read{{v(1, 0), 0, 0}, {v(1, 2), 0, 2}},
+		Marks: []Mark{
+			{HighWatermark, 1, 0, 2, 31, 33}, {HighWatermark, 2, 0, 3, 32, 35}, {HighWatermark, 1, 0, 2, 34, 36}, {HighWatermark, 3, 0, 4, 50, 51},
+			{"workers", 1, 0, 1, 5, 7}, {"workers", 2, 0, 1, 8, 9}, {"workers", 2, 1, 0, 20, 21},
+		},
+		Stored: map[int32][]Value{0: {v(1, 0), v(2, 0), v(1, 2), v(2, 1)}, 1: {v(1, 1)}},
+	}
+}
+
+func TestCheckFindsNothing(t *testing.T) {
+	if faults := good().Check(); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+}
+
+func TestCheckFinds(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(*Ledger)
+		want  string
+	}{
+		"the last record is gone":   {func(l *Ledger) { l.Stored[0] = l.Stored[0][:3] }, "lost: {2 1}"},
+		"another took its offset":   {func(l *Ledger) { l.Acked[3].Offset = 2 }, "lost: {2 1}"},
+		"a partition is gone":       {func(l *Ledger) { delete(l.Stored, 1) }, "lost: {1 1}"},
+		"a reader saw another":      {func(l *Ledger) { l.Read[1].Number = 1 }, "{1 1} was read at offset 2"},
+		"a reader saw what is gone": {func(l *Ledger) { l.Read = append(l.Read, Read{Value{2, 1}, 0, 4}) }, "{2 1} was read at offset 4"},
+		"stored twice":              {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{1, 1}) }, "twice: {1 1}"},
+		"stored in two partitions":  {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{2, 1}) }, "twice: {2 1}"},
+		"never sent":                {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{1, 3}) }, "never sent: {1 3}"},
+		"of nobody":                 {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{9, 0}) }, "never sent: {9 0}"},
+		"out of order": {func(l *Ledger) {
+			l.Acked = nil
+			l.Read = nil
+			l.Stored[0][1], l.Stored[0][3] = l.Stored[0][3], l.Stored[0][1]
+		}, "out of order: number 0 of producer 2"},
+		"a mark behind an acknowledgement": {func(l *Ledger) { l.Marks[3].Offset = 3 }, "stale: broker 3 answered 3 for the high watermark"},
+		"a mark behind an answer":          {func(l *Ledger) { l.Marks[2].Asked = 36 }, "stale: broker 1 answered 2 for the high watermark"},
+		"a commit goes back":               {func(l *Ledger) { l.Marks[5].Offset = 0 }, "stale: broker 2 answered 0 for the workers"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := good()
+			c.spoil(l)
+			faults := l.Check()
+			for _, f := range faults {
+				if strings.HasPrefix(f.Error(), c.want) {
+					return
+				}
+			}
+			t.Errorf("faults %v, want one that begins %q", faults, c.want)
+		})
+	}
+}
+
+// What was under way at the same time may be seen in either order.
+func TestConcurrentMarksMayDiffer(t *testing.T) {
+	l := &Ledger{Marks: []Mark{{HighWatermark, 1, 0, 9, 10, 20}, {HighWatermark, 2, 0, 5, 15, 30}, {HighWatermark, 2, 0, 9, 20, 31}}}
+	if faults := l.Check(); len(faults) > 0 {
+		t.Fatal(faults)
+	}
+}
