@@ -7,3 +7,6 @@ func Wanted(p *controller.Partition) []int32 { return p.Replicas }
 
 // reassigning says whether a reassignment is under way.
 func reassigning(*controller.Partition) bool { return false }
+
+// original is how many replicas the partition had before a reassignment, or has where none is under way.
+func original(p *controller.Partition) int { return len(p.Replicas) }
