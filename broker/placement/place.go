@@ -47,16 +47,16 @@ func LoadOf(image *controller.Image) *Load {
 // Add counts more partitions.
 func (l *Load) Add(parts []controller.Partition) {
 	for i := range parts {
-		for at, id := range Wanted(&parts[i]) {
-			l.count(id, at == 0)
-		}
+		l.count(Wanted(&parts[i]), 1)
 	}
 }
 
-func (l *Load) count(id int32, preferred bool) {
-	l.Replicas[id]++
-	if preferred {
-		l.Leaders[id]++
+func (l *Load) count(replicas []int32, n int) {
+	for i, id := range replicas {
+		l.Replicas[id] += n
+		if i == 0 {
+			l.Leaders[id] += n
+		}
 	}
 }
 
@@ -73,61 +73,88 @@ func Place(nodes []Node, load *Load, have []controller.Partition, n, factor int)
 	if factor > len(nodes) {
 		return nil, fmt.Errorf("%w: %d replicas, %d brokers", ErrTooFewBrokers, factor, len(nodes))
 	}
-	c := newChooser(nodes, load, have)
+	c := newChooser(nodes, load.clone(), have)
 	parts := make([]controller.Partition, n)
 	for i := range parts {
 		parts[i].Replicas = c.choose(nil, factor)
+		c.set(nil, parts[i].Replicas)
 	}
 	return parts, nil
 }
 
-// chooser picks brokers one after the other, counting what it has picked.
+// chooser picks brokers for partitions of one topic. It counts only what it is told to with set.
 type chooser struct {
-	nodes []Node
-	all   *Load          // of the cluster
-	topic *Load          // of the topic alone
-	pairs map[pair]int   // of the topic: how often a broker stands behind a leader, the first places counting more
-	racks map[string]int // replicas of the partition at hand in a rack
-	taken map[int32]bool // brokers of the partition at hand
-	rack  map[int32]string
+	nodes     []Node       // may be chosen
+	all       *Load        // of the cluster
+	topicLoad *Load        // of the topic alone
+	pairs     map[pair]int // of the topic: how often a broker stands behind a leader, the first places counting more
+	rack      map[int32]string
+
+	// Of the partition at hand.
+	racks map[string]int // replicas in a rack
+	taken map[int32]bool // brokers
 }
 
 type pair struct{ leader, follower int32 }
 
-func newChooser(nodes []Node, load *Load, have []controller.Partition) *chooser {
-	c := &chooser{nodes: nodes, all: load.clone(), topic: NewLoad(), pairs: map[pair]int{}, rack: map[int32]string{}}
+// newChooser counts on in all.
+func newChooser(nodes []Node, all *Load, have []controller.Partition) *chooser {
+	c := &chooser{nodes: nodes, all: all, topicLoad: NewLoad(), pairs: map[pair]int{}, rack: map[int32]string{}}
 	for _, n := range nodes {
 		if c.rack[n.ID] = n.Rack; n.Rack == "" {
 			c.rack[n.ID] = fmt.Sprint("broker ", n.ID)
 		}
 	}
-	c.topic.Add(have)
+	c.topicLoad.Add(have)
 	for i := range have {
-		c.pair(Wanted(&have[i]))
+		c.pair(Wanted(&have[i]), 1)
 	}
 	return c
 }
 
-// choose fills replicas up to factor; those given stay, in their order. The first one is the preferred leader.
+// set counts that a partition's replicas are others.
+func (c *chooser) set(old, replicas []int32) {
+	for _, l := range []*Load{c.all, c.topicLoad} {
+		l.count(old, -1)
+		l.count(replicas, 1)
+	}
+	c.pair(old, -1)
+	c.pair(replicas, 1)
+}
+
+// choose fills replicas up to factor; those given stay, in their order. There must be enough nodes.
 func (c *chooser) choose(replicas []int32, factor int) []int32 {
 	replicas = slices.Clone(replicas)
-	c.racks, c.taken = map[string]int{}, map[int32]bool{}
-	for _, id := range replicas {
-		c.take(id)
-	}
+	c.hold(replicas)
 	for len(replicas) < factor {
 		order := c.byFollowing
 		if len(replicas) == 0 {
 			order = c.byLeading
 		}
 		best := slices.MinFunc(c.free(), func(a, b Node) int { return order(replicas, a, b) })
-		c.all.count(best.ID, len(replicas) == 0)
-		c.topic.count(best.ID, len(replicas) == 0)
 		replicas = append(replicas, best.ID)
 		c.take(best.ID)
 	}
-	c.pair(replicas)
 	return replicas
+}
+
+// hold makes replicas the partition at hand.
+func (c *chooser) hold(replicas []int32) {
+	c.racks, c.taken = map[string]int{}, map[int32]bool{}
+	for _, id := range replicas {
+		c.take(id)
+	}
+}
+
+// lead puts the one first that is the preferred leader of the fewest partitions; where that is no gain, replicas stay as they are. They must not
+// be counted.
+func (c *chooser) lead(replicas []int32) []int32 {
+	best := slices.MinFunc(replicas, func(a, b int32) int { return cmp.Compare(c.all.Leaders[a], c.all.Leaders[b]) })
+	if c.all.Leaders[best] == c.all.Leaders[replicas[0]] {
+		return replicas
+	}
+	rest := slices.DeleteFunc(slices.Clone(replicas), func(id int32) bool { return id == best })
+	return append([]int32{best}, rest...)
 }
 
 func (c *chooser) take(id int32) {
@@ -135,22 +162,23 @@ func (c *chooser) take(id int32) {
 	c.racks[c.rack[id]]++
 }
 
+// free are the nodes that the partition at hand has no replica on.
 func (c *chooser) free() []Node {
 	return slices.DeleteFunc(slices.Clone(c.nodes), func(n Node) bool { return c.taken[n.ID] })
 }
 
-func (c *chooser) pair(replicas []int32) {
+func (c *chooser) pair(replicas []int32, n int) {
 	for i := 1; i < len(replicas); i++ {
-		c.pairs[pair{replicas[0], replicas[i]}] += len(replicas) - i
+		c.pairs[pair{replicas[0], replicas[i]}] += n * (len(replicas) - i)
 	}
 }
 
 func (c *chooser) byLeading(_ []int32, a, b Node) int {
 	return cmp.Or(
 		compareDown(a, b),
-		cmp.Compare(c.topic.Leaders[a.ID], c.topic.Leaders[b.ID]),
+		cmp.Compare(c.topicLoad.Leaders[a.ID], c.topicLoad.Leaders[b.ID]),
 		cmp.Compare(c.all.Leaders[a.ID], c.all.Leaders[b.ID]),
-		cmp.Compare(c.topic.Replicas[a.ID], c.topic.Replicas[b.ID]),
+		cmp.Compare(c.topicLoad.Replicas[a.ID], c.topicLoad.Replicas[b.ID]),
 		cmp.Compare(c.all.Replicas[a.ID], c.all.Replicas[b.ID]),
 		cmp.Compare(a.ID, b.ID),
 	)
@@ -163,7 +191,7 @@ func (c *chooser) byFollowing(replicas []int32, a, b Node) int {
 	return cmp.Or(
 		compareDown(a, b),
 		cmp.Compare(c.racks[c.rack[a.ID]], c.racks[c.rack[b.ID]]),
-		cmp.Compare(c.topic.Replicas[a.ID], c.topic.Replicas[b.ID]),
+		cmp.Compare(c.topicLoad.Replicas[a.ID], c.topicLoad.Replicas[b.ID]),
 		cmp.Compare(c.all.Replicas[a.ID], c.all.Replicas[b.ID]),
 		cmp.Compare(c.pairs[pair{leader, a.ID}], c.pairs[pair{leader, b.ID}]),
 		compareAfter(leader, a.ID, b.ID),
