@@ -89,6 +89,8 @@ func (c *Client) explain(err error, op string, args ...any) error {
 	case errors.Is(err, ErrClosed), errors.Is(err, kgo.ErrClientClosed):
 		e.Err, e.Remedy = ErrClosed, "make a new one with client.New"
 	case errors.Is(err, context.Canceled):
+	case IsDamaged(err):
+		e.Remedy = "the broker's file is damaged there: stop the broker and run `quire storage verify` on its directory"
 	case unanswered(err) && c.dials.refused() != nil:
 		refused := c.dials.refused()
 		e.Err = errors.Join(refused, err)
@@ -104,6 +106,10 @@ func (c *Client) explain(err error, op string, args ...any) error {
 	}
 	return e
 }
+
+// IsDamaged says whether records were not what their checksum says when they were read. Where that is so again for the same offset, the
+// broker's file is damaged. kgo has only words for it.
+func IsDamaged(err error) bool { return err != nil && strings.Contains(err.Error(), "does not match calculated crc") }
 
 // unanswered says whether err may come of there being no broker.
 func unanswered(err error) bool {

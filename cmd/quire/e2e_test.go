@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,6 +17,7 @@ import (
 
 	"github.com/quirelog/quire/broker"
 	"github.com/quirelog/quire/broker/config"
+	"github.com/quirelog/quire/client"
 )
 
 // deadline bounds whatever a test waits for.
@@ -23,8 +26,14 @@ const deadline = 20 * time.Second
 // startBroker runs a broker in this process and returns its address.
 func startBroker(t *testing.T) string {
 	t.Helper()
+	return startBrokerOn(t, t.TempDir())
+}
+
+// startBrokerOn is startBroker with a data directory that the test looks into.
+func startBrokerOn(t *testing.T, dir string) string {
+	t.Helper()
 	cfg := config.Default()
-	cfg.DataDir, cfg.KafkaAddr, cfg.HTTPAddr, cfg.RPCAddr = t.TempDir(), "127.0.0.1:0", "", "127.0.0.1:0"
+	cfg.DataDir, cfg.KafkaAddr, cfg.HTTPAddr, cfg.RPCAddr = dir, "127.0.0.1:0", "", "127.0.0.1:0"
 	fatal := func(err error) { t.Errorf("fatal: %v", err) }
 	b, err := broker.Start(t.Context(), cfg, broker.Options{Version: release, OnFatal: fatal})
 	if err != nil {
@@ -413,4 +422,31 @@ func TestConsumeOfOneKey(t *testing.T) {
 		t.Errorf("a key that is not there: %q", got)
 	}
 	s.fails(exitUsage, "", words("consume r -k a -g readers"), "-k")
+}
+
+// Records that are damaged on disk are not printed; the error says where to look.
+func TestConsumeOfDamagedRecords(t *testing.T) {
+	dir := t.TempDir()
+	s := shell{t, startBrokerOn(t, dir)}
+	s.ok("", words("topic create r -p 1")...)
+	s.ok("to be damaged\n", words("produce r -z none")...)
+	f, err := os.OpenFile(filepath.Join(dir, "r-0", "00000000000000000000.log"), os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("XX"), 70); err != nil {
+		t.Fatal(err)
+	}
+	s.fails(exitFailed, "", words("consume r -o :end"), "topic r, partition 0", "damaged", "hint: stop the broker", "quire storage verify DIR")
+	c, err := client.New(client.Options{Brokers: []string{s.addr}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	for _, err := range c.Replay(t.Context(), "r", client.ReplayOptions{}) {
+		if !client.IsDamaged(err) || !strings.Contains(err.Error(), "quire storage verify") {
+			t.Errorf("replay: %v", err)
+		}
+	}
 }

@@ -281,6 +281,10 @@ func (c *cli) fetchError(fetches kgo.Fetches) error {
 		if errors.Is(e.Err, kerr.UnknownTopicID) || errors.Is(e.Err, kerr.UnknownTopicOrPartition) {
 			return c.topicError(e.Topic, kerr.UnknownTopicID, "")
 		}
+		if client.IsDamaged(e.Err) {
+			return withHint(fmt.Errorf("read topic %s, partition %d: the next records are damaged in the broker's file: %w", e.Topic, e.Partition, e.Err),
+				"stop the broker and look at its directory: quire storage verify DIR")
+		}
 		return fmt.Errorf("read topic %s, partition %d: %w", e.Topic, e.Partition, brokerError(e.Err, ""))
 	}
 	return nil
