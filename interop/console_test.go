@@ -2,8 +2,11 @@ package interop
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,13 +32,20 @@ func (console) open(t *testing.T, broker string, o order) producer {
 			for i, h := range r.headers {
 				headers[i] = h.key + ":" + h.value
 			}
-			fmt.Fprintf(&in, "%s\t%s\t%s\n", strings.Join(headers, ","), r.key, consoleField(r.value))
+			if len(headers) == 0 {
+				headers = []string{"NULL"}
+			}
+			fmt.Fprintf(&in, "%s\t%s\t%s\n", strings.Join(headers, ","), consoleField(r.key), consoleField(r.value))
 		}
-		_, err := runProgram(t, &in, tool("org.apache.kafka.tools.ConsoleProducer",
+		argv := tool("org.apache.kafka.tools.ConsoleProducer",
 			"--bootstrap-server", broker, "--topic", o.topic, "--compression-codec", o.codec,
 			"--reader-property", "parse.key=true", "--reader-property", "parse.headers=true", "--reader-property", "null.marker=NULL",
-			"--command-property", "enable.idempotence="+strconv.FormatBool(o.idempotent),
-			"--command-property", "max.in.flight.requests.per.connection=1", "--command-property", "max.request.size=4194304")...)
+			"--command-property", "acks="+cmp.Or(o.acks, "all"), "--command-property", "enable.idempotence="+strconv.FormatBool(o.idempotent),
+			"--command-property", "max.in.flight.requests.per.connection=1", "--command-property", "max.request.size=4194304")
+		if o.large {
+			argv = append(argv, "--sync") // else a refusal is not told by the exit status
+		}
+		_, err := runProgram(t, &in, argv...)
 		return nil, err
 	})
 }
@@ -73,7 +83,10 @@ func fromConsole(t *testing.T, partition int32, line string) stored {
 	}
 	after := func(s string) string { return s[strings.IndexByte(s, ':')+1:] }
 	s := stored{partition: partition, offset: number(t, after(f[1]))}
-	s.timestamp, s.key = number(t, after(f[0])), []byte(f[3])
+	s.timestamp = number(t, after(f[0]))
+	if f[3] != "NULL" {
+		s.key = []byte(f[3])
+	}
 	if f[4] != "NULL" {
 		s.value = []byte(f[4])
 	}
@@ -83,6 +96,26 @@ func fromConsole(t *testing.T, partition int32, line string) stored {
 		}
 	}
 	return s
+}
+
+// topics asks kafka-topics.
+func (console) topics(t *testing.T, broker string) map[string]int {
+	t.Helper()
+	found := map[string]int{}
+	out := output(t, nil, tool("org.apache.kafka.tools.TopicCommand", "--bootstrap-server", broker, "--describe")...)
+	for _, m := range describedTopic.FindAllSubmatch(out, -1) {
+		found[string(m[1])] = int(number(t, string(m[2])))
+	}
+	return found
+}
+
+var describedTopic = regexp.MustCompile(`(?m)^Topic: (\S+)\s+TopicId: \S+\s+PartitionCount: ([0-9]+)`)
+
+// follow is kafka-console-consumer, which is the Java client.
+func (console) follow(ctx context.Context, broker, topic string, said chan<- string) error {
+	argv := tool("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", broker, "--topic", topic,
+		"--partition", "0", "--offset", "earliest", "--command-property", "metadata.max.age.ms=500")
+	return followProgram(ctx, argv, said)
 }
 
 // TestConsoleTools runs Kafka's other command-line tools against the broker, as an operator would.

@@ -3,11 +3,13 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -39,8 +41,14 @@ func kcatProduce(t *testing.T, broker string, o order, rs []record) error {
 	if err := os.WriteFile(path, in.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	argv := []string{"kcat", "-q", "-P", "-b", broker, "-t", o.topic, "-z", o.codec, "-K", "\t", "-Z", "-l", path,
-		"-X", "partitioner=murmur2_random", "-X", "acks=all", "-X", "enable.idempotence=" + strconv.FormatBool(o.idempotent)}
+	argv := []string{"kcat", "-P", "-b", broker, "-t", o.topic, "-z", o.codec, "-K", "\t", "-l", path,
+		"-X", "partitioner=murmur2_random", "-X", "acks=" + cmp.Or(o.acks, "all"), "-X", "enable.idempotence=" + strconv.FormatBool(o.idempotent)}
+	if o.large {
+		argv = append(argv, "-X", "message.max.bytes=4194304")
+	}
+	if slices.ContainsFunc(rs, func(r record) bool { return r.key == nil || r.value == nil }) {
+		argv = append(argv, "-Z") // all that is empty is null then
+	}
 	for _, h := range rs[0].headers {
 		argv = append(argv, "-H", h.key+"="+h.value)
 	}

@@ -155,7 +155,12 @@ func (segmentio) follow(ctx context.Context, broker, topic string, said chan<- s
 }
 
 func (kcat) follow(ctx context.Context, broker, topic string, said chan<- string) error {
-	cmd := exec.CommandContext(ctx, "kcat", "-q", "-u", "-C", "-b", broker, "-t", topic, "-o", "beginning")
+	return followProgram(ctx, []string{"kcat", "-q", "-u", "-C", "-b", broker, "-t", topic, "-o", "beginning"}, said)
+}
+
+// followProgram runs a program that prints a value a line.
+func followProgram(ctx context.Context, argv []string, said chan<- string) error {
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	out := &lineSender{said: said}
 	cmd.Stdout, cmd.Stderr = out, out

@@ -16,7 +16,9 @@ type segmentio struct{}
 func (segmentio) name() string { return "kafka-go" }
 
 // can leaves out batches without records: kafka-go 0.4.51 panics on them.
-func (segmentio) can() abilities { return abilities{binary: true, wideBatch: true, longLived: true} }
+func (segmentio) can() abilities {
+	return abilities{binary: true, transaction: true, wideBatch: true, longLived: true}
+}
 
 func (segmentio) open(t *testing.T, broker string, o order) producer {
 	t.Helper()
@@ -116,6 +118,22 @@ func (segmentio) topics(t *testing.T, broker string) map[string]int {
 		found[topic.Name] = len(topic.Partitions)
 	}
 	return found
+}
+
+// refusal asks as a program would that writes transactions of its own: the Writer has none.
+func (segmentio) refusal(t *testing.T, broker string) string {
+	t.Helper()
+	transport := &kafkago.Transport{}
+	defer transport.CloseIdleConnections()
+	cl := &kafkago.Client{Addr: kafkago.TCP(broker), Timeout: time.Minute, Transport: transport}
+	r, err := cl.InitProducerID(t.Context(), &kafkago.InitProducerIDRequest{TransactionalID: "refused", TransactionTimeoutMs: 10_000})
+	if err == nil {
+		err = r.Error
+	}
+	if err == nil {
+		t.Fatal("a transactional id was accepted")
+	}
+	return err.Error()
 }
 
 func (segmentio) consume(t *testing.T, broker, topic string) []stored {
