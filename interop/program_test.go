@@ -3,6 +3,7 @@ package interop
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"io"
@@ -127,6 +128,10 @@ func (p program) consume(t *testing.T, broker, topic string) []stored {
 		})
 	}
 	return got
+}
+
+func (p program) follow(ctx context.Context, broker, topic string, said chan<- string) error {
+	return followProgram(ctx, p.command("follow", broker, topic), said)
 }
 
 // refusal is what the client makes of the broker's answer to a transactional id.

@@ -31,6 +31,8 @@ func run(args []string) error {
 		return produce(out, args[1], args[2], args[3], args[4], args[5])
 	case "consume":
 		return consume(out, args[1], args[2])
+	case "follow":
+		return follow(args[1], args[2])
 	case "topics":
 		return topics(out, args[1])
 	case "transaction":
@@ -172,6 +174,25 @@ func consume(out *bufio.Writer, bootstrap, topic string) error {
 		}
 	}
 	return nil
+}
+
+func follow(bootstrap, topic string) error {
+	c, err := kafka.NewConsumer(&kafka.ConfigMap{"bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": false,
+		"auto.offset.reset": "earliest", "topic.metadata.refresh.interval.ms": 500})
+	if err != nil {
+		return err
+	}
+	if err := c.Assign([]kafka.TopicPartition{{Topic: &topic, Offset: kafka.OffsetBeginning}}); err != nil {
+		return err
+	}
+	for {
+		switch e := c.Poll(500).(type) {
+		case *kafka.Message:
+			fmt.Println(string(e.Value))
+		case kafka.Error:
+			fmt.Println(e)
+		}
+	}
 }
 
 func print(out *bufio.Writer, m *kafka.Message) {

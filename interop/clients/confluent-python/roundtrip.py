@@ -86,6 +86,18 @@ def consume(bootstrap, topic):
     consumer.close()
 
 
+def follow(bootstrap, topic):
+    consumer = Consumer({
+        "bootstrap.servers": bootstrap, "group.id": "unused", "enable.auto.commit": False, "auto.offset.reset": "earliest",
+        "topic.metadata.refresh.interval.ms": 500,
+    })
+    consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    while True:
+        m = consumer.poll(0.5)
+        if m is not None:
+            print(m.error() or m.value().decode(), flush=True)
+
+
 def topics(bootstrap):
     metadata = Producer({"bootstrap.servers": bootstrap}).list_topics(timeout=60)
     for topic in metadata.topics.values():
@@ -103,4 +115,4 @@ def transaction(bootstrap):
 
 
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume, "topics": topics, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "follow": follow, "topics": topics, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])

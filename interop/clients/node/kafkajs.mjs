@@ -89,6 +89,13 @@ await main({
     }
   },
   consume,
+  async follow (broker, topic) {
+    const consumer = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).consumer({ groupId: `follow-${topic}`, metadataMaxAge: 500 })
+    consumer.on(consumer.events.CRASH, e => console.log(e.payload.error.message))
+    await consumer.connect()
+    await consumer.subscribe({ topic, fromBeginning: true })
+    await consumer.run({ eachMessage: async ({ message }) => console.log(message.value.toString()) })
+  },
   async topics (broker) {
     const admin = connect(broker).admin()
     await admin.connect()

@@ -70,6 +70,15 @@ await main({
     }
   },
   consume,
+  async follow (broker, topic) {
+    const consumer = new Consumer({ ...base(broker), groupId: `follow-${topic}`, metadataMaxAge: 500 })
+    try {
+      for await (const message of await consumer.consume({ topics: [topic], mode: 'earliest' })) console.log(message.value.toString())
+    } catch (error) { // whatever the client makes of a topic that is gone
+      console.log([error, ...(error.errors ?? [])].map(e => e.message).join(' / ').replaceAll('\n', ' '))
+    }
+    setInterval(() => {}, 1000) // until it is killed
+  },
   async topics (broker) {
     const admin = new Admin(base(broker))
     const metadata = await admin.metadata({ topics: await admin.listTopics() })

@@ -1,5 +1,6 @@
 """Produces or consumes with kafka-python, 2.0.2 or newest, speaking the line protocol that ../README.md describes."""
 import sys
+import time
 
 try:
     import kafka
@@ -82,6 +83,22 @@ def consume(bootstrap, topic):
     consumer.close()
 
 
+def follow(bootstrap, topic):
+    consumer = KafkaConsumer(
+        bootstrap_servers=[bootstrap], group_id=None, enable_auto_commit=False, auto_offset_reset="earliest", metadata_max_age_ms=500,
+    )
+    consumer.assign([TopicPartition(topic, 0)])
+    consumer.seek_to_beginning()
+    while True:
+        try:
+            for records in consumer.poll(timeout_ms=500).values():
+                for r in records:
+                    print(r.value.decode(), flush=True)
+        except Exception as e:  # whatever the client makes of a topic that is gone
+            print(f"{type(e).__name__} {e}".replace("\n", " "), flush=True)
+            time.sleep(0.5)
+
+
 def topics(bootstrap):
     consumer = KafkaConsumer(bootstrap_servers=[bootstrap], group_id=None)
     for topic in consumer.topics():
@@ -102,4 +119,4 @@ def transaction(bootstrap):
 
 
 if __name__ == "__main__":
-    {"produce": produce, "consume": consume, "topics": topics, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])
+    {"produce": produce, "consume": consume, "follow": follow, "topics": topics, "transaction": transaction}[sys.argv[1]](*sys.argv[2:])
