@@ -220,6 +220,15 @@ func TestProduceAndConsume(t *testing.T) {
 	s.fails(exitFailed, "9 x\n", []string{"produce", "orders", "-f", "%V %v\n"}, "record 1 of the input")
 }
 
+// Whoever asks for compaction is told that there is none yet.
+func TestCompactionIsToldMissing(t *testing.T) {
+	s := shell{t, startBroker(t)}
+	s.fails(exitDone, "", words("topic create a -c cleanup.policy=compact"), "note: Quire does not compact yet")
+	s.ok("", words("topic create b -c cleanup.policy=delete")...)
+	s.fails(exitDone, "", words("topic config b -c cleanup.policy=delete,compact"), "note: Quire does not compact yet")
+	s.ok("", words("topic config b --unset cleanup.policy")...)
+}
+
 func TestConsumeRanges(t *testing.T) {
 	s := shell{t, startBroker(t)}
 	s.ok("", words("topic create r -p 2")...)

@@ -10,6 +10,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+
+	"github.com/quirelog/quire/broker/topicconfig"
 )
 
 func (c *cli) topicCommand() *cobra.Command {
@@ -70,6 +72,7 @@ func (c *cli) topicCreateCommand() *cobra.Command {
 				if err != nil {
 					return fmt.Errorf("create topics: %w", err)
 				}
+				c.noteCompaction(configs["cleanup.policy"])
 				return c.answerCreated(answers, names, ifNotExists)
 			})
 		},
@@ -81,6 +84,13 @@ func (c *cli) topicCreateCommand() *cobra.Command {
 	f.BoolVar(&ifNotExists, "if-not-exists", false, "do nothing where the topic exists already")
 	_ = cmd.RegisterFlagCompletionFunc("config", completeConfigs)
 	return cmd
+}
+
+// noteCompaction says, to whoever sets a cleanup.policy with compact, what it does not do yet.
+func (c *cli) noteCompaction(policy *string) {
+	if policy != nil && slices.Contains(topicconfig.Items(*policy), topicconfig.Compact) {
+		fmt.Fprintln(c.err, "note: Quire does not compact yet: with cleanup.policy=compact it keeps every record, and every record needs a key")
+	}
 }
 
 // answerCreated prints the topics that were made, and returns the error of the first that was not.

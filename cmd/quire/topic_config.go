@@ -70,6 +70,11 @@ func (c *cli) configureTopic(ctx context.Context, adm *kadm.Client, name string,
 		if err != nil {
 			return c.topicError(name, err, a.ErrMessage)
 		}
+		for _, change := range changes {
+			if change.Name == "cleanup.policy" {
+				c.noteCompaction(change.Value)
+			}
+		}
 	}
 	configs, err := c.topicConfigs(ctx, adm, name)
 	if err != nil {
