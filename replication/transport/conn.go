@@ -15,11 +15,13 @@ import (
 )
 
 var (
-	errBroken = errors.New("connection is broken")
-	errSilent = errors.New("the other broker has been silent")
+	// ErrBroken: the connection broke while something was under way, which may have been done or not.
+	ErrBroken = errors.New("connection is broken")
+	// ErrBusy: the other broker has refused for what is waiting there already.
+	ErrBusy = errors.New("too much is waiting there")
 
+	errSilent   = errors.New("the other broker has been silent")
 	errNotOpen  = errors.New("the group is not open there")
-	errBusy     = errors.New("too much is waiting for the group there")
 	errFailed   = errors.New("the other broker failed")
 	errRejected = errors.New("the follower rejected it")
 )
@@ -39,7 +41,7 @@ func (o *outcome) failure() error {
 	case o.code == codeNotHere:
 		return errNotOpen
 	case o.code == codeBusy:
-		return errBusy
+		return ErrBusy
 	case o.code == codeFailed:
 		return fmt.Errorf("%w: %s", errFailed, o.body)
 	}
@@ -143,7 +145,7 @@ func (c *conn) fail(err error) {
 		c.mu.Unlock()
 		return
 	}
-	c.err = fmt.Errorf("%w: to %s: %w", errBroken, c.peer, err)
+	c.err = fmt.Errorf("%w: to %s: %w", ErrBroken, c.peer, err)
 	c.pending = nil
 	c.ping.Stop()
 	c.mu.Unlock()

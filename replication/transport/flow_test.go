@@ -261,13 +261,13 @@ func TestCutAndReconnect(t *testing.T) {
 		return len(c.pending) > 0
 	})
 	wire.Set(cutproxy.Cut)
-	if f := <-p.Consumer(); f.Response().Success || !errors.Is(f.Error(), errBroken) {
+	if f := <-p.Consumer(); f.Response().Success || !errors.Is(f.Error(), ErrBroken) {
 		t.Errorf("the pipeline ended with %v", f.Error())
 	}
-	if err := <-failed; !errors.Is(err, errBroken) {
+	if err := <-failed; !errors.Is(err, ErrBroken) {
 		t.Errorf("the request ended with %v", err)
 	}
-	if _, err := p.AppendEntries(appendTo(1, []byte("b")), &raft.AppendEntriesResponse{}); !errors.Is(err, errBroken) {
+	if _, err := p.AppendEntries(appendTo(1, []byte("b")), &raft.AppendEntriesResponse{}); !errors.Is(err, ErrBroken) {
 		t.Errorf("after that: %v", err)
 	}
 	close(gate)
@@ -298,7 +298,7 @@ func TestSilenceBreaksConnections(t *testing.T) {
 	wire.Set(cutproxy.Stall)
 	_, err = p.AppendEntries(appendTo(0, []byte("a")), &raft.AppendEntriesResponse{})
 	must(t, err)
-	if f := <-p.Consumer(); !errors.Is(f.Error(), errBroken) { // the other side may have been first to find it silent
+	if f := <-p.Consumer(); !errors.Is(f.Error(), ErrBroken) { // the other side may have been first to find it silent
 		t.Errorf("ended with %v", f.Error())
 	}
 	eventually(t, "no connection", func() bool { return count(tr) == 0 && count(other) == 0 })

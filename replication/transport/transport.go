@@ -27,7 +27,7 @@ var ErrClosed = errors.New("transport is closed")
 // Options of New. Self, Cluster, Listener and Resolve must be set, and Secret or TLS.
 type Options struct {
 	Self     raft.ServerID // broker id and incarnation; 1 to 255 bytes
-	Cluster  string        // the cluster's id, up to 255 bytes: brokers of another are refused
+	Cluster  string        // the cluster's id, up to 255 bytes: brokers of another are refused; "": SetCluster tells it later
 	Listener net.Listener  // closed with the transport
 	// Resolve tells where a broker listens. It is asked before each dial, so the answer may change.
 	Resolve func(raft.ServerID) (addr string, err error)
@@ -48,6 +48,21 @@ type Options struct {
 	Hold       time.Duration // how long a refusal waits for its group to be opened, 0: 2 s
 	MaxFrame   int           // bytes, 0: 128 MiB; the largest entry and 1 KiB must fit
 	MaxEntries int           // raft.Config.MaxAppendEntries, up to 1,024; 0: 256
+
+	// Dial connects to another broker. nil: a net.Dialer.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// OnProbe answers the question of whoever has shown that he knows the secret, or has a certificate, be he of this cluster or not. nil: with nothing.
+	OnProbe func(from raft.ServerID, body []byte) []byte
+
+	PingEvery time.Duration // how often each watched peer is pinged, 0: 200 ms
+	DeadAfter time.Duration // a watched peer is dead after this without an answer, 0: 1 s
+	// OnPeer is told when a watched peer is found alive, or dead. It is called by one goroutine and must not block.
+	OnPeer func(peer raft.ServerID, alive bool)
+	// OnDeserted is told that a voter of the group has voted for another in term: whoever leads in a lower one must not answer any more once this has
+	// returned. It is called by connections' readers and must not block.
+	OnDeserted func(group GroupID, term uint64)
+	// Healthy is asked before a ping is answered; false: it is not, so that this broker is taken for dead. nil: it always is.
+	Healthy func() bool
 
 	greeting time.Duration // what a handshake may take; 0: 5 s
 }
