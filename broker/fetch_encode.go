@@ -23,6 +23,8 @@ type fetchResult struct {
 	// leader and leaderEpoch name the leader to clients that asked the wrong broker (KIP-951); -1: nothing to say.
 	leader      int32
 	leaderEpoch int32
+	// preferred is the replica that the client should read from instead (KIP-392); 0: this one.
+	preferred int32
 }
 
 func (r *fetchResult) diverging() bool { return r.divergeEpoch >= 0 }
@@ -112,7 +114,7 @@ func (e *fetchEncoder) partition(r *fetchResult) {
 	}
 	e.nullArray() // aborted transactions
 	if e.version >= 11 {
-		e.int32(-1) // preferred read replica
+		e.int32(preferredReplica(r))
 	}
 	e.length(r.chunk.Len)
 	if r.chunk.Len > 0 {
@@ -122,6 +124,13 @@ func (e *fetchEncoder) partition(r *fetchResult) {
 	if e.flexible {
 		e.partitionTags(r)
 	}
+}
+
+func preferredReplica(r *fetchResult) int32 {
+	if r.preferred == 0 {
+		return -1
+	}
+	return r.preferred
 }
 
 // partitionTags appends the tagged fields: number of them, then tag, size in bytes and content of each.

@@ -24,7 +24,7 @@ func sampleResults() []*fetchResult {
 			key: at(two, 0), highWatermark: 1 << 40, lastStable: 1 << 40, chunk: segment.Chunk{Len: 5},
 			divergeEpoch: 1, divergeEnd: 9, leader: 4, leaderEpoch: 1,
 		},
-		{key: at(two, 1), divergeEpoch: -1, leader: -1, leaderEpoch: -1},
+		{key: at(two, 1), divergeEpoch: -1, leader: -1, leaderEpoch: -1, preferred: 5},
 	}
 }
 
@@ -44,6 +44,9 @@ func asKmsg(r *fetchResponse) *kmsg.FetchResponse {
 		p := kmsg.NewFetchResponseTopicPartition()
 		p.Partition, p.ErrorCode = f.key.partition, f.code
 		p.HighWatermark, p.LastStableOffset, p.LogStartOffset = int64(f.highWatermark), int64(f.lastStable), int64(f.logStart)
+		if f.preferred > 0 {
+			p.PreferredReadReplica = f.preferred
+		}
 		p.RecordBatches = fakeRecords(f.chunk.Len)
 		if f.diverging() {
 			p.DivergingEpoch.Epoch, p.DivergingEpoch.EndOffset = f.divergeEpoch, int64(f.divergeEnd)

@@ -245,7 +245,7 @@ func (s *fetchSession) news(plan *fetchPlan, results []*fetchResult) []*fetchRes
 		} else {
 			order = append(order, p)
 		}
-		news := plan.full || r.chunk.Len > 0 || r.code != 0 || r.diverging() ||
+		news := plan.full || r.chunk.Len > 0 || r.code != 0 || r.diverging() || r.preferred > 0 ||
 			r.highWatermark != p.sentHighWatermark || r.logStart != p.sentLogStart
 		p.sentHighWatermark, p.sentLogStart = r.highWatermark, r.logStart
 		if r.code != 0 {
