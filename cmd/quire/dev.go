@@ -21,7 +21,13 @@ func (c *cli) devCommand() *cobra.Command {
 		Args: wantArgs(0, 0, "no arguments"),
 	}
 	given := configFlags(cmd.Flags(), "data-dir")
-	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return c.dev(cmd.Context(), given(), typed(cmd.Flags())) }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		flags := given()
+		if _, set := flags["rpc-addr"]; !set {
+			flags["rpc-addr"] = "127.0.0.1:0" // nobody joins it, so it takes nobody's port
+		}
+		return c.dev(cmd.Context(), flags, typed(cmd.Flags()))
+	}
 	return cmd
 }
 

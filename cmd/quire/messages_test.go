@@ -142,9 +142,9 @@ func TestStartErrorsSayWhatToRun(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	free := []string{"--kafka-addr", "127.0.0.1:0", "--http-addr", ""}
+	free := []string{"--kafka-addr", "127.0.0.1:0", "--http-addr", "", "--rpc-addr", "127.0.0.1:0"}
 	shell{t: t}.fails(exitFailed, "", append([]string{"serve", "--data-dir", file}, free...),
-		"not a directory", "hint: name a directory that can be written: quire serve --kafka-addr 127.0.0.1:0 --http-addr '' --data-dir DIR\n")
+		"not a directory", "hint: name a directory that can be written: quire serve --kafka-addr 127.0.0.1:0 --http-addr '' --rpc-addr 127.0.0.1:0 --data-dir DIR\n")
 	dir := t.TempDir()
 	_, errs, stop := shell{t: t}.start(append([]string{"serve", "--data-dir", dir}, free...)...)
 	startedAddr(t, errs)

@@ -43,7 +43,7 @@ func startedAddr(t *testing.T, errs *lockedBuffer) string {
 
 func TestServe(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
-	args := []string{"serve", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0"}
+	args := []string{"serve", "--data-dir", dir, "--kafka-addr", "127.0.0.1:0", "--http-addr", "127.0.0.1:0", "--rpc-addr", "127.0.0.1:0"}
 	_, errs, stop := shell{t: t}.start(args...)
 	addr := startedAddr(t, errs)
 	for _, want := range []string{
@@ -138,7 +138,7 @@ func ownLoopback() string {
 
 func TestConsumeSaysThatTheBrokerIsGone(t *testing.T) {
 	dir := t.TempDir()
-	_, errs, stop := shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", ownLoopback()+":0", "--http-addr", "")
+	_, errs, stop := shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", ownLoopback()+":0", "--http-addr", "", "--rpc-addr", "127.0.0.1:0")
 	addr := startedAddr(t, errs)
 	shell{t, addr}.ok("first\n", words("produce t")...)
 	out, said, stopConsume := shell{t: t}.start("consume", "t", "-b", addr)
@@ -149,7 +149,7 @@ func TestConsumeSaysThatTheBrokerIsGone(t *testing.T) {
 	waitFor(t, "the loss is told", func() bool {
 		return said.String() == "lost "+addr+": connection refused; trying again\n"
 	})
-	shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", addr, "--http-addr", "")
+	shell{t: t}.start("serve", "--data-dir", dir, "--kafka-addr", addr, "--http-addr", "", "--rpc-addr", "127.0.0.1:0")
 	waitFor(t, "the return is told", func() bool { return strings.HasSuffix(said.String(), "connected to "+addr+" again\n") })
 	shell{t, addr}.ok("second\n", words("produce t")...)
 	waitFor(t, "the second record", func() bool { return out.String() == "first\nsecond\n" })

@@ -42,30 +42,37 @@ func startError(err error, cfg config.Config, r running) error {
 	return err
 }
 
-// freeAddrs is the free address of the listener that failed, and one for the other if that would fail as well.
+// freeAddrs is the free address of the listener that failed, and one for each of those after it that would fail as well.
 func freeAddrs(taken *broker.PortError, cfg config.Config) []string {
 	flags := []string{"--" + taken.Key, taken.Free}
-	if taken.Key != "kafka-addr" || cfg.HTTPAddr == "" {
-		return flags
+	rest := [][2]string{{"kafka-addr", cfg.KafkaAddr}, {"http-addr", cfg.HTTPAddr}, {"rpc-addr", cfg.RPCAddr}} // as they are bound
+	at := slices.IndexFunc(rest, func(l [2]string) bool { return l[0] == taken.Key })
+	for _, l := range rest[at+1:] {
+		if free := freeFrom(l[1], flags); free != "" && free != l[1] {
+			flags = append(flags, "--"+l[0], free)
+		}
 	}
-	host, port, err := net.SplitHostPort(cfg.HTTPAddr)
+	return flags
+}
+
+// freeFrom is addr, or the next one whose port is free and not among chosen; "" where there is none.
+func freeFrom(addr string, chosen []string) string {
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return flags
+		return ""
 	}
 	n, _ := strconv.Atoi(port)
 	for try := n; try <= n+20; try++ {
 		addr := net.JoinHostPort(host, strconv.Itoa(try))
-		ln, err := net.Listen("tcp", addr)
-		if err != nil {
+		if slices.Contains(chosen, addr) {
 			continue
 		}
-		ln.Close()
-		if try == n {
-			return flags // free as it is
+		if ln, err := net.Listen("tcp", addr); err == nil {
+			ln.Close()
+			return addr
 		}
-		return append(flags, "--http-addr", addr)
 	}
-	return flags
+	return ""
 }
 
 // typed is the flags given on the command line, as arguments.
