@@ -19,6 +19,12 @@ type journalLog struct {
 
 var _ consumergroup.Log = (*journalLog)(nil)
 
+// Leads says whether the partition is led here, in the same epoch.
+func (l *journalLog) Leads() bool {
+	_, err := l.p.Marks(l.epoch)
+	return err == nil
+}
+
 // Append returns when the batch is committed.
 func (l *journalLog) Append(ctx context.Context, data []byte) error {
 	h, err := batch.Validate(data)

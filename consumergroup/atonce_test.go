@@ -51,3 +51,22 @@ func TestHeartbeatsAtOncePutSessionsOff(t *testing.T) {
 		}
 	})
 }
+
+// A coordinator that another may have followed answers nothing out of its memory, neither at once nor from the queue.
+func TestNothingIsAnsweredWithoutALease(t *testing.T) {
+	inBubble(t, options(1), func(t *testing.T, r *rig) {
+		id, generation := r.member("g")
+		r.ask(commit("g", "orders", 0, 1))
+		r.logs[0].deposed.Store(true)
+		if got := r.ask(heartbeat("g", id, generation)).(*kmsg.HeartbeatResponse).ErrorCode; got != kerr.NotCoordinator.Code {
+			t.Errorf("heartbeat: code %d", got)
+		}
+		if got := r.ask(fetchAllOf("g")).(*kmsg.OffsetFetchResponse).Groups[0]; got.ErrorCode != kerr.NotCoordinator.Code || len(got.Topics) > 0 {
+			t.Errorf("fetch: %+v", got)
+		}
+		r.logs[0].deposed.Store(false)
+		if got := r.ask(heartbeat("g", id, generation)).(*kmsg.HeartbeatResponse).ErrorCode; got != 0 {
+			t.Errorf("heartbeat once it leads again: code %d", got)
+		}
+	})
+}

@@ -27,6 +27,8 @@ type Log interface {
 	Append(ctx context.Context, batch []byte) error
 	// Read returns whole batches from the one that holds from (or the first one after), about maxBytes but one batch at least; none at the high watermark. The bytes are the caller's.
 	Read(ctx context.Context, from int64, maxBytes int) ([]byte, error)
+	// Leads says whether nobody else can have been made leader yet. It is asked before each answer, and does not wait.
+	Leads() bool
 }
 
 // Options of a Coordinator.

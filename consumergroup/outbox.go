@@ -6,6 +6,7 @@ import (
 	"github.com/quirelog/quire/consumergroup/journal"
 	"github.com/quirelog/quire/consumergroup/step"
 	"github.com/quirelog/quire/segment/batch"
+	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 // MaxHeldBytes bounds the replies that are held, about.
@@ -20,6 +21,7 @@ const recordOverhead = 32
 // written have entries. What is held is in the order in which it was held, and its numbers never fall.
 type outbox struct {
 	maxBatch  int
+	leads     func() bool // see Log.Leads; nil: yes
 	committed uint64
 	written   uint64
 	waiting   []pendingBatch // batches after the one that is being appended, or from committed+1 on
@@ -114,7 +116,7 @@ func (o *outbox) commit() {
 		h := &o.held[o.head]
 		o.head++
 		o.heldBytes -= h.bytes
-		h.settle(true)
+		o.settle(h, true)
 		*h = held{}
 	}
 	if o.head == len(o.held) {
@@ -125,7 +127,7 @@ func (o *outbox) commit() {
 // hold keeps h until everything written so far is committed.
 func (o *outbox) hold(h held) {
 	if h.batch = o.written; h.batch <= o.committed {
-		h.settle(true)
+		o.settle(&h, true)
 		return
 	}
 	if h.done == nil {
@@ -142,15 +144,19 @@ func (o *outbox) fail(err error) {
 		if h.done == nil {
 			h.reply.Response = step.Failure(h.reply.Call.Request, err)
 		}
-		h.settle(false)
+		o.settle(h, false)
 	}
 	o.held, o.head = nil, 0
 }
 
-func (h *held) settle(committed bool) {
-	if h.done != nil {
+// settle does what was held. What a coordinator tells that another may have followed is not so any more: its clients are sent to look for that one.
+func (o *outbox) settle(h *held, committed bool) {
+	switch {
+	case h.done != nil:
 		h.done(committed)
-		return
+	case committed && o.leads != nil && !o.leads():
+		h.reply.Call.Answer(step.Failure(h.reply.Call.Request, kerr.NotCoordinator))
+	default:
+		h.reply.Call.Answer(h.reply.Response)
 	}
-	h.reply.Call.Answer(h.reply.Response)
 }

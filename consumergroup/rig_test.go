@@ -30,7 +30,11 @@ type memoryLog struct {
 	// before is asked with the append's number, from 1: how long it takes, whether the batch is stored, and what is answered.
 	before func(n int) (takes time.Duration, store bool, err error)
 	reads  func() error
+	// deposed says that another broker may lead.
+	deposed atomic.Bool
 }
+
+func (l *memoryLog) Leads() bool { return !l.deposed.Load() }
 
 func (l *memoryLog) Append(ctx context.Context, b []byte) error {
 	l.mu.Lock()

@@ -78,7 +78,7 @@ func (s *shard) run(ctx context.Context) {
 			return
 		}
 		s.queue.become(Serving)
-		o := &outbox{maxBatch: s.c.o.MaxBatch}
+		o := &outbox{maxBatch: s.c.o.MaxBatch, leads: s.log.Leads}
 		failed = s.serve(ctx, r, o)
 		if ctx.Err() == nil {
 			s.logger.Warn("group coordinator: append to the journal failed, loading it again", "err", failed)
