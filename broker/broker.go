@@ -65,6 +65,8 @@ type Options struct {
 	// LimitMemory tells the garbage collector of this process what the broker's limits allow (see memoryLimit), unless
 	// somebody has told it something else (GOMEMLIMIT). It is for a process that is a broker and nothing else.
 	LimitMemory bool
+	// RPCListener is where other brokers reach this one, in place of one on rpc-addr; closed with the broker. nil: none.
+	RPCListener net.Listener
 }
 
 const (

@@ -15,6 +15,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 	"runtime/pprof"
 	"strings"
 	"sync/atomic"
@@ -42,6 +43,7 @@ var started atomic.Int64
 type Broker struct {
 	t      testing.TB
 	id     string
+	cfg    config.Config
 	broker *broker.Broker
 	client *client.Client
 }
@@ -65,28 +67,51 @@ func Start(t testing.TB, change ...func(*config.Config)) *Broker {
 	for _, f := range change {
 		f(&cfg)
 	}
-	b := &Broker{t: t, id: fmt.Sprintf("%s#%d", t.Name(), started.Add(1))}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), startTimeout)
-	defer cancel()
-	var err error
-	b.labelled(ctx, func(ctx context.Context) {
-		b.broker, err = broker.Start(ctx, cfg, broker.Options{
-			Logger:  slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
-			Version: "quiretest",
-			OnFatal: func(err error) { t.Errorf("quiretest: the broker cannot go on: %v", err) },
-		})
-	})
-	if err != nil {
+	return start(t, cfg, nil)
+}
+
+// start starts a broker, on a listener for other brokers if there is one.
+func start(t testing.TB, cfg config.Config, rpc net.Listener) *Broker {
+	t.Helper()
+	b := newBroker(t, cfg)
+	if err := b.run(rpc); err != nil {
 		t.Fatalf("quiretest: start a broker: %v", err)
 	}
 	t.Cleanup(b.stop)
-	b.labelled(ctx, func(context.Context) {
-		b.client, err = client.New(client.Options{Brokers: []string{b.Addr()}, ClientID: "quiretest"})
+	b.makeClient(b.Addr())
+	return b
+}
+
+func newBroker(t testing.TB, cfg config.Config) *Broker {
+	return &Broker{t: t, cfg: cfg, id: fmt.Sprintf("%s#%d", t.Name(), started.Add(1))}
+}
+
+// run starts the broker, and returns when it answers requests.
+func (b *Broker) run(rpc net.Listener) (err error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(b.t.Context()), startTimeout)
+	defer cancel()
+	b.labelled(ctx, func(ctx context.Context) {
+		b.broker, err = broker.Start(ctx, b.cfg, broker.Options{
+			Logger:  slog.New(slog.NewTextHandler(b.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})).With("node", b.cfg.NodeID),
+			Version: "quiretest", RPCListener: rpc,
+			OnFatal: func(err error) { b.t.Errorf("quiretest: the broker cannot go on: %v", err) },
+		})
+	})
+	if err == nil {
+		b.cfg.KafkaAddr = b.Addr() // for the next time
+	}
+	return err
+}
+
+func (b *Broker) makeClient(addrs ...string) {
+	b.t.Helper()
+	var err error
+	b.labelled(b.t.Context(), func(context.Context) {
+		b.client, err = client.New(client.Options{Brokers: addrs, ClientID: "quiretest"})
 	})
 	if err != nil {
-		t.Fatalf("quiretest: make a client: %v", err)
+		b.t.Fatalf("quiretest: make a client: %v", err)
 	}
-	return b
 }
 
 // Addr is host:port of the Kafka listener.
@@ -107,11 +132,24 @@ func (b *Broker) stop() {
 	if b.client != nil {
 		b.client.Close()
 	}
+	b.halt()
+	b.reportLeftOver()
+}
+
+// halt stops the broker, if it runs.
+func (b *Broker) halt() {
+	if b.broker == nil {
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if err := b.broker.Close(ctx); err != nil {
 		b.t.Errorf("quiretest: stop the broker: %v", err)
 	}
+	b.broker = nil
+}
+
+func (b *Broker) reportLeftOver() {
 	if left := b.leftOver(leakTimeout); left != "" {
 		b.t.Errorf("quiretest: goroutines of the broker or its client are left over:\n%s", left)
 	}
