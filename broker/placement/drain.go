@@ -28,7 +28,7 @@ func (k *Keeper) Drain(ctx context.Context) int {
 	g.SetLimit(drainAtOnce + 1)
 	if k.options.Controller.Leads() {
 		g.Go(func() error {
-			if err := k.options.Controller.Transfer(ctx); err != nil {
+			if err := k.options.Controller.Transfer(ctx, -1); err != nil {
 				k.options.Logger.Warn("cannot hand over the controller", "err", err)
 			}
 			return nil

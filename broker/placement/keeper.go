@@ -2,6 +2,7 @@ package placement
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -230,7 +231,7 @@ func (k *Keeper) step(ctx context.Context, id ID, g Group, c change, want []Serv
 	case reset:
 		err = k.callReset(ctx, c.server, id)
 	case complete:
-		err = k.options.Controller.CompleteReassignment(ctx, id, brokersOf(want))
+		err = k.options.Controller.CompleteReassignment(ctx, id.Topic, id.Partition, brokersOf(want))
 	}
 	log := k.options.Logger.With("group", id.String(), "change", c.kind.String())
 	if c.server != "" {
@@ -275,8 +276,8 @@ func (k *Keeper) grow(ctx context.Context, v *sight) bool {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, changeTimeout)
 			defer cancel()
-			err := c.Reassign(ctx, moves)
-			k.options.Logger.Info("internal topics get more replicas", "partitions", len(moves), "err", err)
+			each, err := c.Reassign(ctx, moves)
+			k.options.Logger.Info("internal topics get more replicas", "partitions", len(moves), "err", errors.Join(append(each, err)...))
 			k.done <- outcome{err: err}
 		}()
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -197,7 +198,14 @@ func TestLearnersComeInTurn(t *testing.T) {
 // TestRandomLife moves a partition about while brokers die and come back, disks are replaced and damaged and leaders change, with never more lost than
 // the voters stand. The world checks each change; in the end everything is where it was wanted last.
 func TestRandomLife(t *testing.T) {
-	for seed := range uint64(300) {
+	lives, first := 100, uint64(0)
+	if text := os.Getenv("QUIRE_PLACEMENT_LIVES"); text != "" { // how many, and with which seed to begin: "20000 0"
+		if _, err := fmt.Sscan(text, &lives, &first); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("%d lives from seed %d on", lives, first)
+	}
+	for seed := first; seed < first+uint64(lives); seed++ {
 		if randomLife(t, rand.New(rand.NewPCG(7, seed))); t.Failed() {
 			t.Fatalf("seed %d", seed)
 		}
@@ -249,7 +257,7 @@ func randomLife(t *testing.T, r *rand.Rand) {
 	w.now = w.now.Add(retryMax)
 	w.rest()
 	w.elect()
-	p := w.image.TopicsByID[id.Topic].Partitions[0]
+	p := w.partition(id)
 	if reassigning(&p) || len(m.learners) > 0 || len(w.fenced) > 0 || !sameSet(m.voters, w.servers(p.Replicas...)) {
 		t.Errorf("wanted %+v, there are voters %v, learners %v, fenced %v; %v", p, m.voters, m.learners, w.fenced, w.log)
 	}

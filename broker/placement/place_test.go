@@ -59,7 +59,7 @@ func TestPlaceExamples(t *testing.T) {
 // there can be; where racks are alike, a topic's leaders and replicas are even to one; small topics even out over all.
 func TestPlaceEven(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
-	for range 300 {
+	for range 60 {
 		racks, perRack := 1+r.IntN(4), 1+r.IntN(3)
 		var names []string
 		for i := range racks * perRack {

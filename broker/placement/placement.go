@@ -26,16 +26,13 @@ type ServerID = replication.ServerID
 
 // Errors that callers decide on.
 var (
-	ErrTooFewBrokers  = errors.New("fewer brokers than replicas")
-	ErrUnknownBroker  = errors.New("broker is not registered")
-	ErrNotNeeded      = errors.New("the preferred replica leads already")
-	ErrNoPreferred    = errors.New("the preferred replica is not alive and in sync")
-	ErrNoLeader       = errors.New("the partition has no leader that could hand over")
-	ErrUnknown        = errors.New("no such partition")
-	ErrNotFenced      = errors.New("the replica is not fenced")
-	ErrReassigning    = errors.New("a reassignment is under way")
-	ErrMalformedCall  = errors.New("malformed call from a broker")
-	errStoppedKeeping = errors.New("the broker is draining")
+	ErrTooFewBrokers = errors.New("fewer brokers than replicas")
+	ErrNotNeeded     = errors.New("the preferred replica leads already")
+	ErrNoPreferred   = errors.New("the preferred replica is not alive and in sync")
+	ErrNoLeader      = errors.New("the partition has no leader that could hand over")
+	ErrUnknown       = errors.New("no such partition")
+	ErrNotFenced     = errors.New("the replica is not fenced")
+	ErrMalformedCall = errors.New("malformed call from a broker")
 )
 
 // Status is what the Keeper needs to know of a group on this broker.
@@ -73,17 +70,20 @@ type Groups interface {
 	Reset(ctx context.Context, id ID, reason string) error
 }
 
-// Controller is the cluster's metadata.
+// Controller is the cluster's metadata: *controller.Controller.
 type Controller interface {
 	Image() *controller.Image
 	Changed(i *controller.Image) <-chan struct{}
 	Leads() bool // this broker leads the controller group
-	Reassign(ctx context.Context, moves []Move) error
+	// Reassign returns an error for each move, or one for all.
+	Reassign(ctx context.Context, moves []Move) ([]error, error)
 	// CompleteReassignment makes target the replicas; an error where something else is wanted meanwhile.
-	CompleteReassignment(ctx context.Context, id ID, target []int32) error
-	// Transfer hands the leadership of the controller group to any live voter.
-	Transfer(ctx context.Context) error
+	CompleteReassignment(ctx context.Context, topic controller.TopicID, partition int32, target []int32) error
+	// Transfer hands the leadership of the controller group to a voter; -1: to any.
+	Transfer(ctx context.Context, to int32) error
 }
+
+var _ Controller = (*controller.Controller)(nil)
 
 // Peers are the brokers of the cluster, this one included.
 type Peers interface {
@@ -106,12 +106,8 @@ type Replica struct {
 	Partition ID
 }
 
-// Move says where the replicas of a partition are to be, the preferred leader first.
-type Move struct {
-	Topic     controller.TopicID
-	Partition int32
-	Replicas  []int32 // nil: what is under way is to be taken back
-}
+// Move says where the replicas of a partition are to be, the preferred leader first. nil replicas: what is under way is to be taken back.
+type Move = controller.Reassignment
 
 // Options of New.
 type Options struct {

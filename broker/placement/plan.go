@@ -54,7 +54,7 @@ func moves(ds []*draft) []Move {
 	for _, d := range ds {
 		for n, replicas := range d.replicas {
 			if replicas != nil && !slices.Equal(replicas, Wanted(&d.topic.Partitions[n])) {
-				all = append(all, Move{d.topic.ID, int32(n), replicas})
+				all = append(all, Move{Topic: d.topic.ID, Partition: int32(n), Replicas: replicas})
 			}
 		}
 	}
@@ -62,10 +62,10 @@ func moves(ds []*draft) []Move {
 }
 
 // PlanDrain moves every replica away from a broker. A partition that is being moved is planned anew, from where it is going. Nodes that are down
-// get nothing. ErrUnknownBroker; ErrTooFewBrokers where the live others are too few for a partition's replicas.
+// get nothing. controller.ErrUnknownBroker; ErrTooFewBrokers where the live others are too few for a partition's replicas.
 func PlanDrain(image *controller.Image, nodes []Node, broker int32) ([]Move, error) {
 	if _, ok := image.Brokers[broker]; !ok {
-		return nil, fmt.Errorf("%w: %d", ErrUnknownBroker, broker)
+		return nil, fmt.Errorf("%w: %d", controller.ErrUnknownBroker, broker)
 	}
 	ds := drafts(image, nodes)
 	for _, d := range ds {

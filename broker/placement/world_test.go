@@ -168,9 +168,18 @@ func reassign(p controller.Partition, target []int32) controller.Partition {
 	}
 }
 
-func (w *world) reassign(id ID, target ...int32) {
-	t := w.image.TopicsByID[id.Topic]
-	t.Partitions[id.Partition] = reassign(t.Partitions[id.Partition], target)
+func (w *world) reassign(id ID, target ...int32) { w.put(id, reassign(w.partition(id), target)) }
+
+func (w *world) partition(id ID) controller.Partition { return w.image.TopicsByID[id.Topic].Partitions[id.Partition] }
+
+// put makes the next image: Keepers may be reading this one.
+func (w *world) put(id ID, p controller.Partition) {
+	image, t := *w.image, *w.image.TopicsByID[id.Topic]
+	t.Partitions = slices.Clone(t.Partitions)
+	t.Partitions[id.Partition] = p
+	image.Topics, image.TopicsByID = maps.Clone(image.Topics), maps.Clone(image.TopicsByID)
+	image.Topics[t.Name], image.TopicsByID[t.ID] = &t, &t
+	w.image = &image
 }
 
 // replace gives a broker an empty directory: nobody has what it had.
@@ -231,7 +240,11 @@ type controllerView struct{ *worldView }
 
 func (v controllerView) Changed(*controller.Image) <-chan struct{} { return v.worldView.Changed() }
 
-func (v controllerView) Image() *controller.Image { return v.w.image }
+func (v controllerView) Image() *controller.Image {
+	v.w.mu.Lock()
+	defer v.w.mu.Unlock()
+	return v.w.image
+}
 
 func (v controllerView) Leads() bool {
 	v.w.mu.Lock()
@@ -240,19 +253,20 @@ func (v controllerView) Leads() bool {
 	return v.w.leads == broker
 }
 
-func (v controllerView) Reassign(_ context.Context, moves []Move) error {
+func (v controllerView) Reassign(_ context.Context, moves []Move) ([]error, error) {
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()
 	for _, m := range moves {
 		v.w.reassign(ID{Topic: m.Topic, Partition: m.Partition}, m.Replicas...)
 	}
-	return v.w.fail
+	return make([]error, len(moves)), v.w.fail
 }
 
-func (v controllerView) CompleteReassignment(_ context.Context, id ID, target []int32) error {
+func (v controllerView) CompleteReassignment(_ context.Context, topic controller.TopicID, n int32, target []int32) error {
+	id := ID{Topic: topic, Partition: n}
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()
-	p := &v.w.image.TopicsByID[id.Topic].Partitions[id.Partition]
+	p := v.w.partition(id)
 	if !slices.Equal(p.Target, target) {
 		return fmt.Errorf("the target is %v, not %v", p.Target, target)
 	}
@@ -261,7 +275,7 @@ func (v controllerView) CompleteReassignment(_ context.Context, id ID, target []
 			v.w.t.Errorf("complete, and yet %s is a member", s)
 		}
 	}
-	*p = on(target...)
+	v.w.put(id, on(target...))
 	for r := range v.w.fenced { // who has no replica any longer deletes what it has
 		if broker, _ := BrokerOf(r.Server); r.Partition == id && !slices.Contains(target, broker) {
 			delete(v.w.fenced, r)
@@ -271,7 +285,7 @@ func (v controllerView) CompleteReassignment(_ context.Context, id ID, target []
 	return nil
 }
 
-func (v controllerView) Transfer(context.Context) error {
+func (v controllerView) Transfer(context.Context, int32) error {
 	v.w.mu.Lock()
 	defer v.w.mu.Unlock()
 	v.w.leads = -1
