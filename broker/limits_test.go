@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/broker/config"
+	"github.com/quirelog/quire/broker/placement"
 	"github.com/quirelog/quire/consumergroup"
 	"github.com/quirelog/quire/replication"
 )
@@ -30,6 +31,9 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"consumergroup.MaxQueued": consumergroup.MaxQueued, "consumergroup.MaxQueuedBytes": consumergroup.MaxQueuedBytes,
 		"consumergroup.MaxHeldBytes": consumergroup.MaxHeldBytes,
 		"maxGroups":                  maxGroups, "maxGroupConfigs": maxGroupConfigs, "maxGroupBytes": maxGroupBytes, "maxScrapedOffsets": maxScrapedOffsets, "maxJournalBatch": maxJournalBatch,
+		"placement.MaxLearners": placement.MaxLearners, "placement.LevelEntries": placement.LevelEntries,
+		"placement.LevelAge": int(placement.LevelAge / time.Second), "placement.DrainTimeout": int(placement.DrainTimeout / time.Second),
+		"placement.MaxCallItems": placement.MaxCallItems,
 	}
 	def := config.Default()
 	for _, key := range []string{"socket.request.max.bytes", "queued.max.request.bytes", "max.connections", "max.connections.per.ip", "max.connection.creation.rate", "connections.max.idle.ms",

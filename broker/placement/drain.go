@@ -10,17 +10,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// drainTimeout is how long a broker that stops hands its leaderships over. Whoever is not asked nicely by then elects one by himself.
-	drainTimeout = 3 * time.Second
-	drainAtOnce  = 64
-)
+// DrainTimeout is how long a broker that stops hands its leaderships over. The others call elections for what is left.
+const DrainTimeout = 3 * time.Second
+
+const drainAtOnce = 64
 
 // Drain ends Run for good and hands over all leaderships, the controller group's too, side by side. It returns when none is left, or none that
 // could be handed over, or after 3 s, or when ctx ends; and how many it could not hand over of those that have other voters.
 func (k *Keeper) Drain(ctx context.Context) int {
 	k.drain.Do(func() { close(k.draining) })
-	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
+	ctx, cancel := context.WithTimeout(ctx, DrainTimeout)
 	defer cancel()
 	v := k.sight()
 	var left atomic.Int32

@@ -31,7 +31,7 @@ func (k *Keeper) Elect(ctx context.Context, ids []ID) map[ID]error {
 	answered := make(chan answer)
 	calls := 0
 	for leader, all := range from {
-		for some := range slices.Chunk(all, maxCallItems) {
+		for some := range slices.Chunk(all, MaxCallItems) {
 			calls++
 			go func() { answered <- answer{some, k.handOverAt(ctx, leader, some)} }()
 		}

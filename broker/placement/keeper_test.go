@@ -171,7 +171,7 @@ func TestFailedChangesWaitLonger(t *testing.T) {
 // TestLearnersComeInTurn: a broker that joins is not made the learner of thousands of groups at once.
 func TestLearnersComeInTurn(t *testing.T) {
 	w := newWorld(t, brokers("", "", ""))
-	for i := range 2 * maxLearners {
+	for i := range 2 * MaxLearners {
 		w.topic(fmt.Sprint("t", i), on(1, 2))
 	}
 	for id := range w.groups {
@@ -184,8 +184,8 @@ func TestLearnersComeInTurn(t *testing.T) {
 	for _, m := range w.groups {
 		learners += len(m.learners)
 	}
-	if learners != maxLearners {
-		t.Errorf("%d learners, want %d", learners, maxLearners)
+	if learners != MaxLearners {
+		t.Errorf("%d learners, want %d", learners, MaxLearners)
 	}
 	w.rest()
 	for id, m := range w.groups {

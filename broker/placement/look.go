@@ -10,14 +10,15 @@ import (
 	"github.com/quirelog/quire/segment"
 )
 
-// A member's log is level with the leader's where it ends at most levelEntries before it and had all of it at most levelAge ago.
+// A member's log is level with the leader's where it ends there, or at most LevelEntries before it and had all of it at most LevelAge ago. Only
+// who is level becomes a voter, is given a leadership or counts for a majority before a change.
 const (
-	levelEntries = 1024
-	levelAge     = 10 * time.Second
+	LevelEntries = 1024
+	LevelAge     = 10 * time.Second
 )
 
-// maxLearners is how many learners of the groups that this server leads are brought up on one broker at a time.
-const maxLearners = 64
+// MaxLearners is how many learners of the groups that one broker leads are brought up on another at a time.
+const MaxLearners = 64
 
 // sight is what the Keeper sees in one look.
 type sight struct {
@@ -70,7 +71,7 @@ func (v *sight) state(id ID, g Group) *state {
 		alive: v.alive, gone: v.gone,
 		fenced: func(server ServerID) bool { return v.fenced[Replica{server, id}] != "" },
 		level:  func(server ServerID) bool { return level(g, server, st.LastIndex, v.now) },
-		mayAdd: func(server ServerID) bool { return v.learners[server] < maxLearners },
+		mayAdd: func(server ServerID) bool { return v.learners[server] < MaxLearners },
 	}
 	for _, broker := range Wanted(p) {
 		if b, ok := v.image.Brokers[broker]; ok {
@@ -101,7 +102,7 @@ func BrokerOf(id ServerID) (int32, bool) {
 
 func level(g Group, id ServerID, end segment.Index, now time.Time) bool {
 	match, at := g.Match(id)
-	return match == end || match+levelEntries >= end && now.Sub(at) <= levelAge
+	return match == end || match+LevelEntries >= end && now.Sub(at) <= LevelAge
 }
 
 // countLearners notes who is being brought up.

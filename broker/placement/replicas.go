@@ -26,7 +26,7 @@ func (k *Keeper) Replicas(ctx context.Context, ids []ID) map[ID][]Member {
 	answered := make(chan []replicasItem)
 	calls := 0
 	for leader, all := range at {
-		for some := range slices.Chunk(all, maxCallItems) {
+		for some := range slices.Chunk(all, MaxCallItems) {
 			calls++
 			go func() { answered <- k.replicasAt(ctx, leader, some) }()
 		}

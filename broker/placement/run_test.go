@@ -112,7 +112,7 @@ func FuzzCalls(f *testing.F) {
 
 func TestCallsAreBounded(t *testing.T) {
 	w := newWorld(t, brokers(""))
-	names := make([]partitionName, maxCallItems+1)
+	names := make([]partitionName, MaxCallItems+1)
 	if _, err := w.keepers[1].HandleReplicas(context.Background(), "1-a", encode(names)); !errors.Is(err, ErrMalformedCall) {
 		t.Errorf("%d partitions: %v", len(names), err)
 	}

@@ -8,8 +8,8 @@ import (
 	"github.com/quirelog/quire/replication/controller"
 )
 
-// maxCallItems is how many partitions one call between brokers is about.
-const maxCallItems = 1000
+// MaxCallItems is how many partitions one call between Keepers is about at most.
+const MaxCallItems = 1000
 
 // partitionName is an ID between brokers.
 type partitionName struct {
@@ -44,8 +44,8 @@ func decodeItems[T any](body []byte) ([]T, error) {
 	if err := json.Unmarshal(body, &items); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrMalformedCall, err)
 	}
-	if len(items) > maxCallItems {
-		return nil, fmt.Errorf("%w: %d partitions, at most %d are allowed", ErrMalformedCall, len(items), maxCallItems)
+	if len(items) > MaxCallItems {
+		return nil, fmt.Errorf("%w: %d partitions, at most %d are allowed", ErrMalformedCall, len(items), MaxCallItems)
 	}
 	return items, nil
 }

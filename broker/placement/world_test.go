@@ -170,7 +170,9 @@ func reassign(p controller.Partition, target []int32) controller.Partition {
 
 func (w *world) reassign(id ID, target ...int32) { w.put(id, reassign(w.partition(id), target)) }
 
-func (w *world) partition(id ID) controller.Partition { return w.image.TopicsByID[id.Topic].Partitions[id.Partition] }
+func (w *world) partition(id ID) controller.Partition {
+	return w.image.TopicsByID[id.Topic].Partitions[id.Partition]
+}
 
 // put makes the next image: Keepers may be reading this one.
 func (w *world) put(id ID, p controller.Partition) {
