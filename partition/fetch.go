@@ -74,6 +74,15 @@ func (p *Partition) Read(from Offset, maxBytes int, e CurrentEpoch) (segment.Chu
 	return c, m, nil
 }
 
+// MarksAsFollower is Marks of a replica that leads or follows: the high watermark as it knows it, and the newest epoch that it knows of.
+func (p *Partition) MarksAsFollower(e CurrentEpoch) (Marks, error) { return p.Marks(e) }
+
+// ReadAsFollower is Read for a consumer that reads from the nearest replica (KIP-392): up to the high watermark that this one knows.
+// ErrOffsetNotAvailable for an offset above that which may exist.
+func (p *Partition) ReadAsFollower(from Offset, maxBytes int, e CurrentEpoch) (segment.Chunk, Marks, error) {
+	return p.Read(from, maxBytes, e)
+}
+
 func (p *Partition) readError(from Offset, err error) error {
 	switch {
 	case errors.Is(err, segment.ErrClosed):

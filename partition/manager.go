@@ -33,6 +33,14 @@ type Options struct {
 	ProducerTTL time.Duration    // a producer idle this long is forgotten; 0: 24 h
 	MinFree     uint64           // bytes free on the disk below which appends get ErrDiskFull; 0: MinFreeBytes
 	Logger      *slog.Logger     // nil: discards
+
+	// Source is where the replica of a partition on another broker is copied from; nil: there are no others.
+	Source func(leader replication.ServerID, id ID) replication.Source
+	// CopyRate bounds what is copied from other brokers, in bytes a second; 0: 64 MiB.
+	CopyRate int64
+	// Changed is told that a replica was opened, closed or fenced, that it begins or ceases to lead or to serve, or that its leader, term or
+	// members have changed. It may be called by any goroutine, with locks held, and must not block or call back.
+	Changed func(ID)
 }
 
 func (o Options) withDefaults() Options {
@@ -59,8 +67,9 @@ const closeAtOnce = 64
 
 // Spec says which partition to open.
 type Spec struct {
-	ID     ID
-	Topic  string
+	ID    ID
+	Topic string
+	// Voters are the founders of the partition, if this server is one of them; else nil: it joins a group that is there.
 	Voters []replication.ServerID
 	Config Config
 }

@@ -33,6 +33,9 @@ var (
 	ErrFencedLeaderEpoch  = errors.New("leader epoch is older than the current one")
 	ErrUnknownLeaderEpoch = errors.New("leader epoch is newer than the current one")
 	ErrDiskFull           = errors.New("disk is nearly full")
+	ErrTooFewReplicas     = errors.New("fewer replicas in sync than min.insync.replicas")
+	// ErrOffsetNotAvailable: the offset lies above what this follower knows to be committed, and may exist.
+	ErrOffsetNotAvailable = errors.New("offset is not available on this replica yet")
 )
 
 // Config is a partition's part of its topic's configuration.
@@ -41,6 +44,7 @@ type Config struct {
 	SegmentAge    time.Duration
 	LogAppendTime bool // message.timestamp.type=LogAppendTime
 	Retention     segment.Retention
+	MinInsync     int // min.insync.replicas, for acks=all
 }
 
 // recordLog is what a partition reads of its segment.Log. The group alone writes to it.
@@ -157,6 +161,18 @@ func (p *Partition) Leader() (replication.ServerID, int32) {
 // Damaged says whether the replica is fenced because its log is damaged or has failed. The only replica of a partition is
 // read-only, up to the damage; one of several, and one whose log has failed since it was opened, serves nothing.
 func (p *Partition) Damaged() bool { return p.damaged || p.role.Load() == roleFailed }
+
+// Group is the partition's Raft group; nil: there is none, since the replica is fenced.
+func (p *Partition) Group() *replication.Group {
+	g, _ := p.group.(*replication.Group)
+	return g
+}
+
+// LeadsIn is the leader epoch in which this replica leads and serves, whether or not it has a lease.
+func (p *Partition) LeadsIn() (epoch int32, leads bool) {
+	role := p.role.Load()
+	return int32(role), role >= 0
+}
 
 // ProducerState is one producer as the partition knows it.
 type ProducerState struct {
