@@ -20,7 +20,17 @@ import (
 	"github.com/quirelog/quire/segment/vfs"
 )
 
-// Point 9 of the design: a lone voter is called to stand for election, and leads in milliseconds.
+// atMost is a bound on how long something may take. It holds as it is on a machine that does nothing else (QUIRE_STRICT=1, `make strict`);
+// elsewhere a test only sees that nothing is waited for that need not be.
+func atMost(d time.Duration) time.Duration {
+	if os.Getenv("QUIRE_STRICT") == "" {
+		return 20 * d
+	}
+	return d
+}
+
+// Point 9 of the design: a lone voter is called to stand for election, and leads in milliseconds, where Raft alone would wait for a
+// heartbeat of 10 s at least.
 func TestLoneVoterLeadsAtOnce(t *testing.T) {
 	s := newServer(t, "1-a", "1-a")
 	best := map[string]time.Duration{}
@@ -37,14 +47,14 @@ func TestLoneVoterLeadsAtOnce(t *testing.T) {
 	}
 	for what, took := range best {
 		t.Logf("%s: leads after %v", what, took)
-		if took > 100*time.Millisecond {
-			t.Errorf("%s: leads after %v, want 100 ms at most", what, took)
+		if limit := atMost(100 * time.Millisecond); took > limit {
+			t.Errorf("%s: leads after %v, want %v at most", what, took, limit)
 		}
 	}
 }
 
-// A thousand groups elect themselves at once for a few commits of the votes file.
-func TestManyGroupsShareCommits(t *testing.T) {
+// Many groups elect themselves at once. That they share commits of the votes file is TestWaitingVotesShareACommit's.
+func TestManyGroupsElectThemselves(t *testing.T) {
 	const groups = 200
 	s := newServer(t, "1-a", "1-a")
 	for _, what := range []string{"new", "restarted"} {
@@ -68,8 +78,8 @@ func TestManyGroupsShareCommits(t *testing.T) {
 		}
 		took := time.Since(begin)
 		t.Logf("%s: %d groups lead after %v, %d commits", what, groups, took, node.votes.commits)
-		if took > 2*time.Second || node.votes.commits > groups {
-			t.Errorf("%s: %v and %d commits, want 2 s and %d at most", what, took, node.votes.commits, groups)
+		if limit := atMost(2 * time.Second); took > limit {
+			t.Errorf("%s: %v, want %v at most", what, took, limit)
 		}
 		for _, g := range all {
 			wg.Go(func() {

@@ -71,8 +71,46 @@ func TestVotesOfConcurrentGroups(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if v.commits > 100 {
-		t.Fatalf("%d commits for 250 writes of 50 groups", v.commits)
+}
+
+// Whatever waits while a commit is under way shares the next one: fifty writes of fifty groups are one more.
+func TestWaitingVotesShareACommit(t *testing.T) {
+	const groups = 50
+	name := filepath.Join(t.TempDir(), "votes.db")
+	v, err := openVotes(name)
+	must(t, err)
+	v.mu.Lock()
+	v.busy = true // as if somebody committed
+	before := v.commits
+	v.mu.Unlock()
+	var wg sync.WaitGroup
+	for i := range groups {
+		wg.Go(func() {
+			if err := (stableStore{v, GroupID{Partition: int32(i)}}).SetUint64([]byte(keyCurrentTerm), 3); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	eventually(t, "all writes wait", func() bool {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		return len(v.waiting) == groups
+	})
+	v.mu.Lock()
+	v.waiting[0].turn <- true // as who has committed does
+	v.mu.Unlock()
+	wg.Wait()
+	if n := v.commits - before; n != 1 {
+		t.Errorf("%d commits, want 1", n)
+	}
+	must(t, v.close())
+	v, err = openVotes(name)
+	must(t, err)
+	defer v.close()
+	for i := range groups {
+		if got, _ := v.get(GroupID{Partition: int32(i)}); got.term != 3 {
+			t.Errorf("group %d: found %+v", i, got)
+		}
 	}
 }
 

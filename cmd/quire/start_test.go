@@ -20,9 +20,19 @@ func newKillable(t *testing.T, bin string) *killable {
 	return &killable{bin: bin, dir: filepath.Join(t.TempDir(), "data"), addr: freeAddr(t), http: freeAddr(t), rpc: freeAddr(t)}
 }
 
+// atMost is a bound on how long something may take. It holds as it is on a machine that does nothing else (QUIRE_STRICT=1, `make strict`);
+// elsewhere a test only sees that nothing is waited for that need not be.
+func atMost(d time.Duration) time.Duration {
+	if os.Getenv("QUIRE_STRICT") == "" {
+		return 20 * d
+	}
+	return d
+}
+
 // TestEmptyStart measures the time from starting the process on no data at all to /readyz, and what it then holds.
 func TestEmptyStart(t *testing.T) {
-	const limit, limitRSS = 100 * time.Millisecond, 40 << 20
+	const limitRSS = 40 << 20
+	limit := atMost(100 * time.Millisecond)
 	best := time.Hour
 	bin := binary(t)
 	for range 5 { // the machine may be busy; the broker is not slower than its best start
@@ -50,7 +60,8 @@ func TestRestartAfterKill(t *testing.T) {
 	if testing.Short() {
 		t.Skip("writes 100 MB")
 	}
-	const partitions, limit = 200, 2 * time.Second
+	const partitions = 200
+	limit := atMost(2 * time.Second)
 	megabytes := envInt(t, "QUIRE_RESTART_MB", 100)
 	b := newKillable(t, binary(t))
 	b.start(t)
@@ -65,7 +76,7 @@ func TestRestartAfterKill(t *testing.T) {
 
 	started := time.Now()
 	b.launch(t)
-	until(t, 20*time.Second, "all partitions are served", func() bool { return b.ready() && b.ends(t, "full", want) })
+	until(t, time.Minute, "all partitions are served", func() bool { return b.ready() && b.ends(t, "full", want) })
 	took := time.Since(started)
 	t.Logf("%d MB in %d partitions: serving %v after the start, RSS %d MiB", megabytes, partitions, took, b.rss(t)>>20)
 	if took > limit {
