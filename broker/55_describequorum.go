@@ -16,7 +16,7 @@ const metadataTopic = "__cluster_metadata"
 
 func startDescribeQuorum(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.DescribeQuorumRequest)
-	return func(context.Context) reply {
+	return func(ctx context.Context) reply {
 		resp := req.ResponseKind().(*kmsg.DescribeQuorumResponse)
 		whole := len(req.Topics) == 1 && req.Topics[0].Topic == metadataTopic &&
 			len(req.Topics[0].Partitions) == 1 && req.Topics[0].Partitions[0].Partition == 0
@@ -28,7 +28,7 @@ func startDescribeQuorum(_ context.Context, b *Broker, r *request) finish {
 				rp.Partition = p.Partition
 				err := errUnknownTopic
 				if whole { // as in Kafka nothing else may be asked for beside it
-					err = b.describeQuorum(&rp, resp)
+					err = b.describeQuorum(ctx, &rp, resp)
 				}
 				rp.ErrorCode, rp.ErrorMessage = errorFields(err)
 				rt.Partitions = append(rt.Partitions, rp)
@@ -40,8 +40,8 @@ func startDescribeQuorum(_ context.Context, b *Broker, r *request) finish {
 }
 
 // describeQuorum fills in the controller group. Its members have no listener for clients, so none is told.
-func (b *Broker) describeQuorum(rp *kmsg.DescribeQuorumResponseTopicPartition, resp *kmsg.DescribeQuorumResponse) error {
-	q, err := b.controller.Quorum()
+func (b *Broker) describeQuorum(ctx context.Context, rp *kmsg.DescribeQuorumResponseTopicPartition, resp *kmsg.DescribeQuorumResponse) error {
+	q, err := b.controller.Quorum(ctx)
 	if err != nil {
 		return err
 	}

@@ -1,15 +1,17 @@
 // Package controller keeps the cluster's metadata (topics with their ids, configurations, brokers, producer id blocks) as a
 // Raft group of its own on raft-boltdb: commands in, an immutable image out.
+//
+// Every broker is a member: some vote, the others learn. A change is made where the group's leader is, the controller; the others forward
+// it (propose.go, forward.go). The controller keeps the group's configuration to what the registered brokers need (voters.go says what the next
+// change is, keeper.go makes it). Who may begin a group, and how one joins it, is in open.go and join.go.
 package controller
 
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"os"
-	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -20,6 +22,14 @@ import (
 const (
 	snapshotThreshold = 1024
 	trailingLogs      = 256
+)
+
+// The group's elections are called by the broker, which notices within a second that another is dead. The library's own are for when that fails:
+// late enough to leave the broker the first word, soon enough that the cluster's metadata is not stuck for long. One group with heartbeats every
+// 300 to 600 ms costs nothing.
+const (
+	electionTimeout = 3 * time.Second
+	commitTimeout   = time.Second // the transport tells followers of commits sooner
 )
 
 // Errors that callers decide on.
@@ -40,131 +50,72 @@ type Options struct {
 	Logger    *slog.Logger // nil: discards
 
 	// Transport is the controller group's part of the transport between brokers. nil: the broker is alone, and an empty directory is
-	// founded by Open. It must be unset or a *transport.Group, or be like one.
+	// founded by Open.
 	Transport raft.Transport
-	// Forward brings a command to HandleCommand of another broker, and the answer back; nil: changes are made where the controller is only.
+	// Forward brings a body to HandleCommand of another broker, and the answer back; nil: changes are made where the controller is only.
 	Forward func(ctx context.Context, to raft.ServerID, body []byte) ([]byte, error)
 	// Alive says whether a broker answers; nil: all do.
 	Alive func(raft.ServerID) bool
 	// ReplaceAfter is how long a voter is dead before a learner takes its place. 0: 60 s.
 	ReplaceAfter time.Duration
+
+	electionTimeout time.Duration // of the library; 0: electionTimeout
 }
+
+func (o *Options) complete() {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Alive == nil {
+		o.Alive = func(raft.ServerID) bool { return true }
+	}
+	if o.ReplaceAfter == 0 {
+		o.ReplaceAfter = time.Minute
+	}
+	if o.electionTimeout == 0 {
+		o.electionTimeout = electionTimeout
+	}
+}
+
+// alone says that there is nobody to forward to, nor will be.
+func (o *Options) alone() bool { return o.Transport == nil }
 
 // Controller is this broker's member of the controller group. Its methods are safe to call from several goroutines.
 type Controller struct {
+	o     Options
 	raft  *raft.Raft
 	fsm   *fsm
 	store *storage
+	net   *network
 
-	mu      sync.Mutex // guards closing, and calls.Add against it
+	wake   chan struct{} // has the keeper look
+	served atomic.Uint64 // the newest term in which this broker leads and has applied all that came before; see Status
+	caught caughtUp
+
+	mu      sync.Mutex // guards closing and calls.Add against it, and roles
 	closing bool
-	calls   sync.WaitGroup // commands under way
+	roles   chan struct{}  // closed at the next change of who leads, then replaced
+	closed  chan struct{}  // closed by Close
+	calls   sync.WaitGroup // commands under way, and what runs in the background
 }
 
-// Open starts the group; without others configured this broker founds a cluster of its own. It returns once an image is there,
-// which on a single broker takes milliseconds, and the broker itself is registered in it. ErrTimeout when ctx ends first.
-func Open(ctx context.Context, o Options) (*Controller, error) {
-	if ctx.Err() != nil {
-		return nil, timeout(ctx)
-	}
-	log := o.Logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	if err := foundAlone(o); err != nil {
-		return nil, err
-	}
-	store, err := openStorage(o.Dir, newRaftLogger(log))
-	if err != nil {
-		return nil, err
-	}
-	owner, incarnation, err := store.owner()
-	if err == nil && owner != o.Self.ID {
-		err = fmt.Errorf("controller directory %s belongs to broker %d, this is broker %d", o.Dir, owner, o.Self.ID)
-	}
-	if err != nil {
-		return nil, errors.Join(err, store.db.Close())
-	}
-	c, err := start(store, newAloneTransport(owner), log)
-	if err != nil {
-		return nil, err
-	}
-	self := o.Self
-	self.Incarnation = incarnation
-	if err := c.lead(ctx, self); err != nil {
-		return nil, errors.Join(err, c.Close(context.WithoutCancel(ctx))) // a lone voter stops at once
-	}
-	return c, nil
-}
-
-// foundAlone founds a cluster of one broker if the directory is empty.
-func foundAlone(o Options) error {
-	if err := os.MkdirAll(o.Dir, 0o755); err != nil {
-		return fmt.Errorf("controller directory: %w", err)
-	}
-	if there, err := exists(o.Dir); there || err != nil {
-		return err
-	}
-	self, cluster := o.Self, o.ClusterID
-	if self.Incarnation == "" {
-		self.Incarnation = newUUID().String()
-	}
-	if cluster == "" {
-		cluster = newUUID().String()
-	}
-	server := raft.Server{ID: serverID(self.ID, self.Incarnation), Address: serverAddress(self.ID)}
-	return found(o.Dir, founding{
-		server:  server,
-		voters:  []raft.Server{server},
-		history: []command{&foundCluster{ClusterID: cluster}, &registerBroker{Broker: self}},
-	})
-}
-
-// start runs the Raft group on an opened directory and owns store from then on.
-func start(store *storage, t raft.Transport, log *slog.Logger) (*Controller, error) {
-	c := &Controller{fsm: newFSM(store.image, log), store: store}
-	conf := raft.DefaultConfig() // one group a broker: the library's timers cost nothing
-	conf.LocalID = store.server
-	conf.Logger = newRaftLogger(log)
+// raftConfig is the library's own where the broker is alone, but for the log: a lone voter is told to lead.
+func raftConfig(o *Options, self raft.ServerID) *raft.Config {
+	conf := raft.DefaultConfig()
+	conf.LocalID = self
+	conf.Logger = newRaftLogger(o.Logger)
 	conf.NoLegacyTelemetry = true
 	conf.NoSnapshotRestoreOnStart = true // openStorage has read it
 	conf.SnapshotThreshold = snapshotThreshold
 	conf.TrailingLogs = trailingLogs
-	var err error
-	c.raft, err = raft.NewRaft(conf, c.fsm, store.db, stableStore{store.db}, store.snapshots, t)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("start controller: %w", err), store.db.Close())
-	}
-	return c, nil
-}
-
-// lead makes a lone voter lead, waits until its whole log is applied, and registers self if it is not yet as it should be.
-func (c *Controller) lead(ctx context.Context, self Broker) error {
-	// Raft looks at its heartbeat timer at once when the timeout is shortened, and finds that no leader was heard of.
-	conf := c.raft.ReloadableConfig()
-	conf.HeartbeatTimeout -= time.Millisecond
-	if err := c.raft.ReloadConfig(conf); err != nil {
-		return fmt.Errorf("controller election: %w", err)
-	}
-	select {
-	case <-c.raft.LeaderCh():
-	case <-ctx.Done():
-		return timeout(ctx)
-	}
-	for i := c.Image(); i.Version < c.store.lastCommand; i = c.Image() {
-		select {
-		case <-c.Changed(i):
-		case <-c.fsm.stopped:
-			return c.fsm.stopErr
-		case <-ctx.Done():
-			return timeout(ctx)
+	if !o.alone() {
+		conf.HeartbeatTimeout, conf.ElectionTimeout = o.electionTimeout, o.electionTimeout
+		conf.LeaderLeaseTimeout = o.electionTimeout * 2 / 3 // without a majority a leader steps down, and fails what is under way
+		if _, tells := o.Transport.(committer); tells {
+			conf.CommitTimeout = commitTimeout
 		}
 	}
-	if c.Image().Brokers[self.ID] == self {
-		return nil
-	}
-	_, err := c.propose(ctx, &registerBroker{Broker: self})
-	return err
+	return conf
 }
 
 // Image is the newest image; it is never nil.
@@ -173,14 +124,68 @@ func (c *Controller) Image() *Image { return c.fsm.images.image() }
 // Changed returns a channel that is closed when an image newer than i is there.
 func (c *Controller) Changed(i *Image) <-chan struct{} { return c.fsm.images.changed(i) }
 
+// leader is the server that leads the group as far as is known; "": nobody.
+func (c *Controller) leader() raft.ServerID {
+	_, id := c.raft.LeaderWithID()
+	return id
+}
+
 // Leader is the broker id of the controller; -1: unknown.
 func (c *Controller) Leader() int32 {
-	addr, _ := c.raft.LeaderWithID()
-	id, err := strconv.ParseInt(string(addr), 10, 32)
+	id, _, err := splitServerID(c.leader())
 	if err != nil {
 		return -1
 	}
-	return int32(id)
+	return id
+}
+
+// Leads says whether this broker is the controller.
+func (c *Controller) Leads() bool { return c.raft.State() == raft.Leader }
+
+// rolesChanged is closed at the next change of who leads. It is to be had before looking at who does.
+func (c *Controller) rolesChanged() <-chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.roles
+}
+
+// observe tells of changes of who leads until the controller is closed.
+func (c *Controller) observe(changes <-chan raft.Observation) {
+	for {
+		select {
+		case <-changes:
+		case <-c.closed:
+			return
+		}
+		c.mu.Lock()
+		close(c.roles)
+		c.roles = make(chan struct{})
+		c.mu.Unlock()
+		c.poke()
+	}
+}
+
+// poke has the keeper look.
+func (c *Controller) poke() {
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run starts what goes on in the background.
+func (c *Controller) run() {
+	// An observation that finds no room is not missed: the one that is there has everything looked at.
+	changes := make(chan raft.Observation, 1)
+	c.raft.RegisterObserver(raft.NewObserver(changes, false, func(o *raft.Observation) bool {
+		switch o.Data.(type) {
+		case raft.LeaderObservation, raft.RaftState:
+			return true
+		}
+		return false
+	}))
+	c.calls.Go(func() { c.observe(changes) })
+	c.calls.Go(c.keep)
 }
 
 // Close waits for the commands under way and stops the group. When ctx ends first, ErrTimeout: the directory may still be in use.
@@ -192,6 +197,7 @@ func (c *Controller) Close(ctx context.Context) error {
 	if closed {
 		return nil
 	}
+	close(c.closed)
 	done := make(chan error, 1)
 	go func() {
 		c.calls.Wait() // before the shutdown, after which Raft forgets to answer some of them

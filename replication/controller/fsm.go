@@ -14,14 +14,16 @@ import (
 // of Quire can still read the log from there.
 type fsm struct {
 	images *publisher
+	store  *storage
 	log    *slog.Logger
+	net    *network // told of what is committed
 
 	stopped chan struct{} // closed when the fsm has stopped
 	stopErr error         // why; written before stopped is closed, and never again
 }
 
-func newFSM(first *Image, log *slog.Logger) *fsm {
-	return &fsm{images: newPublisher(first), log: log, stopped: make(chan struct{})}
+func newFSM(store *storage, net *network, log *slog.Logger) *fsm {
+	return &fsm{images: newPublisher(store.image), store: store, net: net, log: log, stopped: make(chan struct{})}
 }
 
 // ApplyBatch publishes one image for the whole batch, before anybody waiting for one of its commands is answered.
@@ -43,6 +45,9 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		var next *Image
 		next, results = applyEntries(f.images.image(), entries)
 		f.images.publish(next)
+	}
+	if n := len(logs); n > 0 {
+		f.net.committed(logs[n-1].Index)
 	}
 	responses := make([]any, len(logs))
 	for i, l := range logs {
@@ -81,7 +86,12 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 		return err
 	}
 	f.images.publish(i)
-	return nil
+	// The snapshot may end behind the last command that was known, without a command in that place.
+	metas, err := f.store.snapshots.List()
+	if err == nil && len(metas) > 0 && metas[0].Index >= f.store.known.index.Load() {
+		f.store.known.index.Store(0)
+	}
+	return err
 }
 
 func readSnapshot(r io.Reader) (*Image, error) {

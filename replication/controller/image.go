@@ -3,6 +3,7 @@ package controller
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"strings"
 	"sync/atomic"
@@ -92,6 +93,37 @@ type Broker struct {
 	RPCAddr string `json:"rpc_addr"`
 	// Incarnation is made when a data directory is founded and kept as long as the directory.
 	Incarnation string `json:"incarnation"`
+}
+
+// Limits of what a broker says of itself, in bytes.
+const (
+	maxHost = 255
+	maxRack = 255
+	maxAddr = 300
+)
+
+// check refuses what no broker may call itself.
+func (b *Broker) check() error {
+	var faults []error
+	for _, f := range []struct {
+		wrong  bool
+		format string
+		args   []any
+	}{
+		{b.ID < 0, "id %d: it must be 0 or more", []any{b.ID}},
+		{new(TopicID).UnmarshalText([]byte(b.Incarnation)) != nil, "incarnation %.32q: want 22 characters of base64", []any{b.Incarnation}},
+		{len(b.Host) > maxHost, "host of %d bytes, the limit is %d", []any{len(b.Host), maxHost}},
+		{len(b.Rack) > maxRack, "rack of %d bytes, the limit is %d", []any{len(b.Rack), maxRack}},
+		{len(b.RPCAddr) > maxAddr, "rpc address of %d bytes, the limit is %d", []any{len(b.RPCAddr), maxAddr}},
+	} {
+		if f.wrong {
+			faults = append(faults, fmt.Errorf(f.format, f.args...))
+		}
+	}
+	if len(faults) > 0 {
+		return fmt.Errorf("broker %d: %w", b.ID, errors.Join(faults...))
+	}
+	return nil
 }
 
 // publisher holds the newest image. One goroutine publishes, any number read.

@@ -89,7 +89,7 @@ func (x *Examination) conf(p boltcheck.Pair) {
 	switch string(p.Key) {
 	case string(keyServerID):
 		x.Server = string(p.Value)
-		if _, _, err := (&storage{server: raft.ServerID(x.Server)}).owner(); err != nil {
+		if _, _, err := splitServerID(raft.ServerID(x.Server)); err != nil {
 			x.fault(dbFile, p.At, "%v", err)
 		}
 	case string(keyCurrentTerm), string(keyLastVoteTerm):

@@ -2,11 +2,6 @@ package controller
 
 import (
 	"context"
-	"errors"
-	"fmt"
-	"time"
-
-	"github.com/hashicorp/raft"
 )
 
 // NewTopic says what CreateTopic makes. The caller has validated names and configurations.
@@ -22,9 +17,9 @@ type ConfigChange struct {
 	Value *string `json:"value"`
 }
 
-// The methods below change the cluster's metadata and return once the change is durable and in Image. All of them return
-// ErrNotController on a broker that does not lead the controller group (or is closing), and ErrTimeout when the outcome is not known:
-// the change may still happen.
+// The methods below change the cluster's metadata, on any broker, and return once the change is durable and in Image. They go on while there
+// is no controller, or another one, until ctx ends: then ErrTimeout, and the change may still happen. ErrNotController where nothing has been
+// changed: the controller is closing, or it is another broker and there is no Options.Forward.
 
 // CreateTopic makes a topic with a new id and returns it. ErrTopicExists.
 func (c *Controller) CreateTopic(ctx context.Context, t NewTopic) (*Topic, error) {
@@ -87,63 +82,4 @@ func (c *Controller) Reassign(ctx context.Context, moves []Reassignment) ([]erro
 func (c *Controller) CompleteReassignment(ctx context.Context, id TopicID, partition int32, target []int32) error {
 	_, err := c.propose(ctx, &completeReassignment{ID: id, Partition: partition, Target: target})
 	return err
-}
-
-// propose runs one command through the log. What several goroutines propose at the same time shares one write and one image.
-func (c *Controller) propose(ctx context.Context, cmd command) (result, error) {
-	if ctx.Err() != nil {
-		return result{}, timeout(ctx)
-	}
-	data, err := encodeCommand(cmd)
-	if err != nil {
-		return result{}, err
-	}
-	var enqueue time.Duration // 0: as long as it takes
-	if deadline, ok := ctx.Deadline(); ok {
-		enqueue = max(time.Until(deadline), time.Nanosecond)
-	}
-	if !c.begin() {
-		return result{}, fmt.Errorf("%w: it is closing", ErrNotController)
-	}
-	done := make(chan result, 1)
-	go func() {
-		defer c.calls.Done()
-		done <- outcome(c.raft.Apply(data, enqueue))
-	}()
-	select {
-	case r := <-done:
-		return r, r.err
-	case <-ctx.Done():
-		return result{}, timeout(ctx)
-	}
-}
-
-// begin counts a command that Close waits for; false once Close was called.
-func (c *Controller) begin() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.closing {
-		return false
-	}
-	c.calls.Add(1)
-	return true
-}
-
-// outcome waits for a command and sorts Raft's errors into the package's.
-func outcome(f raft.ApplyFuture) result {
-	err := f.Error()
-	switch {
-	case err == nil:
-		return f.Response().(result)
-	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrRaftShutdown), errors.Is(err, raft.ErrLeadershipTransferInProgress):
-		return result{err: fmt.Errorf("%w: %w", ErrNotController, err)}
-	case errors.Is(err, raft.ErrEnqueueTimeout), errors.Is(err, raft.ErrLeadershipLost):
-		return result{err: fmt.Errorf("%w: %w", ErrTimeout, err)}
-	}
-	return result{err: fmt.Errorf("controller log: %w", err)}
-}
-
-// timeout is ErrTimeout with the reason why ctx ended.
-func timeout(ctx context.Context) error {
-	return fmt.Errorf("%w: %w", ErrTimeout, context.Cause(ctx))
 }

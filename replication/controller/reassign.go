@@ -155,8 +155,8 @@ func founders(replicas []int32, brokers map[int32]Broker) []string {
 }
 
 // without is a without what is in b, in a's order; nil when nothing is left.
-func without(a, b []int32) []int32 {
-	var left []int32
+func without[T comparable](a, b []T) []T {
+	var left []T
 	for _, id := range a {
 		if !slices.Contains(b, id) {
 			left = append(left, id)

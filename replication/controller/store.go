@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -16,6 +17,8 @@ import (
 )
 
 const (
+	foundingTerm = 1 // of the entries that a group begins with
+
 	dbFile    = "raft.db"
 	dbNewFile = "raft.db.new" // being founded; worth nothing after a crash
 
@@ -53,7 +56,7 @@ func (s stableStore) SetUint64(key []byte, value uint64) error {
 // founding is what a new raft.db begins with.
 type founding struct {
 	server  raft.Server
-	voters  []raft.Server // nil: a member that waits to be told of the group
+	servers []raft.Server // the group's first configuration; nil: a member that waits to be told of the group
 	history []command     // what the log holds from the start; only the founder's does
 }
 
@@ -87,7 +90,7 @@ func (f founding) write(db *raftboltdb.BoltStore) error {
 	if err := db.Set(keyServerID, []byte(f.server.ID)); err != nil {
 		return err
 	}
-	if f.voters == nil {
+	if f.servers == nil {
 		return nil
 	}
 	err := errors.Join(
@@ -97,7 +100,7 @@ func (f founding) write(db *raftboltdb.BoltStore) error {
 	if err != nil {
 		return err
 	}
-	configuration := raft.EncodeConfiguration(raft.Configuration{Servers: f.voters})
+	configuration := raft.EncodeConfiguration(raft.Configuration{Servers: f.servers})
 	logs := []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: configuration}}
 	for _, c := range f.history {
 		data, err := encodeCommand(c)
@@ -129,9 +132,15 @@ type storage struct {
 	db        *raftboltdb.BoltStore
 	snapshots *raft.FileSnapshotStore
 
-	server      raft.ServerID
-	image       *Image // of the newest snapshot; empty without one
-	lastCommand uint64 // index of the log's last command, 0 when all are in the snapshot
+	server raft.ServerID
+	image  *Image // of the newest snapshot; empty without one
+	known  known
+}
+
+// known is the last command that this broker may have applied in an earlier life: an image that is older must not be acted upon, for it
+// may lack topics whose partitions lie here. It is in the log, or was truncated, and then it was never committed.
+type known struct {
+	index atomic.Uint64 // 0: the image has it
 }
 
 // exists tells whether dir was founded. Snapshots without raft.db are no empty directory but a damaged one.
@@ -230,25 +239,57 @@ func (s *storage) scanLog(snapshot uint64) error {
 	if err != nil {
 		return fmt.Errorf("controller log: %w", err)
 	}
-	for i := last; i > snapshot; i-- {
-		var l raft.Log
-		if err := s.db.GetLog(i, &l); err != nil {
-			return fmt.Errorf("controller log at index %d: %w", i, err)
-		}
-		if l.Type == raft.LogCommand {
-			s.lastCommand = i
-			return nil
-		}
-	}
-	return nil
+	at, err := lastCommand(s.db, max(first, snapshot+1), last)
+	s.known.index.Store(at)
+	return err
 }
 
-// owner splits the server id into broker id and incarnation.
-func (s *storage) owner() (int32, string, error) {
-	id, incarnation, ok := strings.Cut(string(s.server), "-")
-	n, err := strconv.ParseInt(id, 10, 32)
-	if err != nil || !ok {
-		return 0, "", fmt.Errorf("controller's server id %q is damaged", s.server)
+// lastCommand is the index of the last command from first to last; 0: there is none.
+func lastCommand(db *raftboltdb.BoltStore, first, last uint64) (uint64, error) {
+	for i := last; i >= first && i > 0; i-- {
+		var l raft.Log
+		if err := db.GetLog(i, &l); err != nil {
+			return 0, fmt.Errorf("controller log at index %d: %w", i, err)
+		}
+		if l.Type == raft.LogCommand {
+			return i, nil
+		}
+	}
+	return 0, nil
+}
+
+// logStore follows what becomes of the last command that was known.
+type logStore struct {
+	*raftboltdb.BoltStore
+	known *known
+}
+
+// DeleteRange truncates or compacts the log. What is compacted is in an image.
+func (s logStore) DeleteRange(from, to uint64) error {
+	if err := s.BoltStore.DeleteRange(from, to); err != nil {
+		return err
+	}
+	at := s.known.index.Load()
+	if at < from || at > to {
+		return nil
+	}
+	first, err := s.FirstIndex()
+	if err != nil {
+		return err
+	}
+	if at, err = lastCommand(s.BoltStore, first, from-1); err != nil || first == 0 {
+		at = 0
+	}
+	s.known.index.Store(at)
+	return err
+}
+
+// splitServerID is the reverse of serverID.
+func splitServerID(id raft.ServerID) (broker int32, incarnation string, err error) {
+	before, incarnation, ok := strings.Cut(string(id), "-")
+	n, err := strconv.ParseInt(before, 10, 32)
+	if err != nil || !ok || n < 0 {
+		return 0, "", fmt.Errorf("server id %q is damaged", id)
 	}
 	return int32(n), incarnation, nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -11,57 +12,126 @@ import (
 // errAlone should never be seen: a lone voter has nobody to call.
 var errAlone = errors.New("the controller group has one member")
 
-// aloneTransport is the transport of a lone voter: nothing comes in, nothing goes out, and no port is needed. Its address is the
-// broker id, which is why a broker may restart under any other address.
-type aloneTransport struct {
-	addr raft.ServerAddress
-	rpcs chan raft.RPC // nobody sends
-}
-
-func newAloneTransport(broker int32) *aloneTransport {
-	return &aloneTransport{addr: serverAddress(broker), rpcs: make(chan raft.RPC)}
-}
-
-// serverAddress is how the controller group names a broker's address; the transport resolves it.
-func serverAddress(broker int32) raft.ServerAddress {
-	return raft.ServerAddress(strconv.Itoa(int(broker)))
-}
-
 // serverID names one life of a broker's data directory, so that a broker that lost it never votes as itself.
 func serverID(broker int32, incarnation string) raft.ServerID {
 	return raft.ServerID(strconv.Itoa(int(broker)) + "-" + incarnation)
 }
 
-func (t *aloneTransport) Consumer() <-chan raft.RPC              { return t.rpcs }
-func (t *aloneTransport) LocalAddr() raft.ServerAddress          { return t.addr }
-func (t *aloneTransport) SetHeartbeatHandler(func(rpc raft.RPC)) {}
-
-func (t *aloneTransport) EncodePeer(_ raft.ServerID, addr raft.ServerAddress) []byte {
-	return []byte(addr)
+// serverOf is a voter of the group. As in the transport between brokers its address is its server id.
+func serverOf(b Broker) raft.Server {
+	id := serverID(b.ID, b.Incarnation)
+	return raft.Server{ID: id, Address: raft.ServerAddress(id)}
 }
 
-func (t *aloneTransport) DecodePeer(b []byte) raft.ServerAddress { return raft.ServerAddress(b) }
+// network is what Raft sees of Options.Transport. It calls peers by their server id, whatever address the group's configuration has for
+// them: directories of a broker that ran alone have the broker id there.
+type network struct {
+	raft.Transport
+	self raft.ServerID
+}
 
-func (t *aloneTransport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
+// between is what a *transport.Group can do and raft.Transport does not ask for. A transport that cannot is good for tests.
+type (
+	matcher interface {
+		Match(raft.ServerID) (uint64, time.Time)
+	}
+	committer interface{ Committed(uint64) }
+	elector   interface{ CallElection() }
+)
+
+func newNetwork(t raft.Transport, self raft.ServerID) *network {
+	if t == nil {
+		t = aloneTransport{}
+	}
+	return &network{Transport: t, self: self}
+}
+
+// match is how far a peer's log is known to agree with this leader's, and when the peer last said so.
+func (n *network) match(id raft.ServerID) (index uint64, at time.Time, ok bool) {
+	m, ok := n.Transport.(matcher)
+	if ok {
+		index, at = m.Match(id)
+	}
+	return index, at, ok
+}
+
+// committed has followers told of what is committed before Raft's CommitTimeout is over.
+func (n *network) committed(index uint64) {
+	if c, ok := n.Transport.(committer); ok {
+		c.Committed(index)
+	}
+}
+
+func (n *network) LocalAddr() raft.ServerAddress { return raft.ServerAddress(n.self) }
+
+func (n *network) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }
+func (n *network) DecodePeer(b []byte) raft.ServerAddress                   { return raft.ServerAddress(b) }
+
+func (n *network) AppendEntriesPipeline(id raft.ServerID, _ raft.ServerAddress) (raft.AppendPipeline, error) {
+	return n.Transport.AppendEntriesPipeline(id, raft.ServerAddress(id))
+}
+
+func (n *network) AppendEntries(id raft.ServerID, _ raft.ServerAddress, r *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	return n.Transport.AppendEntries(id, raft.ServerAddress(id), r, resp)
+}
+
+func (n *network) RequestVote(id raft.ServerID, _ raft.ServerAddress, r *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	return n.Transport.RequestVote(id, raft.ServerAddress(id), r, resp)
+}
+
+// RequestPreVote makes network a raft.WithPreVote.
+func (n *network) RequestPreVote(
+	id raft.ServerID, _ raft.ServerAddress, r *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
+) error {
+	t, ok := n.Transport.(raft.WithPreVote)
+	if !ok {
+		return errors.New("the transport has no pre-votes")
+	}
+	return t.RequestPreVote(id, raft.ServerAddress(id), r, resp)
+}
+
+func (n *network) InstallSnapshot(
+	id raft.ServerID, _ raft.ServerAddress, r *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
+) error {
+	return n.Transport.InstallSnapshot(id, raft.ServerAddress(id), r, resp, data)
+}
+
+func (n *network) TimeoutNow(id raft.ServerID, _ raft.ServerAddress, r *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse) error {
+	return n.Transport.TimeoutNow(id, raft.ServerAddress(id), r, resp)
+}
+
+// Close makes network a raft.WithClose.
+func (n *network) Close() error {
+	if t, ok := n.Transport.(raft.WithClose); ok {
+		return t.Close()
+	}
+	return nil
+}
+
+// aloneTransport is the transport of a lone voter: nothing comes in, nothing goes out, and no port is needed.
+type aloneTransport struct{ raft.Transport }
+
+func (aloneTransport) Consumer() <-chan raft.RPC              { return nil } // nobody sends
+func (aloneTransport) SetHeartbeatHandler(func(rpc raft.RPC)) {}
+
+func (aloneTransport) AppendEntriesPipeline(raft.ServerID, raft.ServerAddress) (raft.AppendPipeline, error) {
 	return nil, errAlone
 }
 
-func (t *aloneTransport) AppendEntries(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest,
-	*raft.AppendEntriesResponse) error {
+func (aloneTransport) AppendEntries(raft.ServerID, raft.ServerAddress, *raft.AppendEntriesRequest, *raft.AppendEntriesResponse) error {
 	return errAlone
 }
 
-func (t *aloneTransport) RequestVote(raft.ServerID, raft.ServerAddress, *raft.RequestVoteRequest,
-	*raft.RequestVoteResponse) error {
+func (aloneTransport) RequestVote(raft.ServerID, raft.ServerAddress, *raft.RequestVoteRequest, *raft.RequestVoteResponse) error {
 	return errAlone
 }
 
-func (t *aloneTransport) InstallSnapshot(raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest,
-	*raft.InstallSnapshotResponse, io.Reader) error {
+func (aloneTransport) InstallSnapshot(
+	raft.ServerID, raft.ServerAddress, *raft.InstallSnapshotRequest, *raft.InstallSnapshotResponse, io.Reader,
+) error {
 	return errAlone
 }
 
-func (t *aloneTransport) TimeoutNow(raft.ServerID, raft.ServerAddress, *raft.TimeoutNowRequest,
-	*raft.TimeoutNowResponse) error {
+func (aloneTransport) TimeoutNow(raft.ServerID, raft.ServerAddress, *raft.TimeoutNowRequest, *raft.TimeoutNowResponse) error {
 	return errAlone
 }
