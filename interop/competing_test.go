@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// TestCompetingConsumers has the members of four groups join, leave, crash and pause for QUIRE_INTEROP_GROUP_SECONDS while records
+// TestCompetingConsumers has the members of four groups join, leave, crash and pause for QUIRE_INTEROP_GROUP_SECONDS (a minute) while records
 // are written to the 60 partitions that each of the groups reads: eager, cooperative and static members of the classic protocol, and
 // the new one, each group with several clients. history.check says what must hold; settle, how it must end.
 func TestCompetingConsumers(t *testing.T) {
-	seconds := asked(t, "QUIRE_INTEROP_GROUP_SECONDS")
+	seconds := setting(t, "QUIRE_INTEROP_GROUP_SECONDS", 60)
 	s := newStage(t, []mix{
 		{group: "eager", assignor: "range", of: []memberProgram{memberFranz, memberPython, memberConfluentGo, memberJava, memberConfluentPython,
 			memberPython, memberFranz}},

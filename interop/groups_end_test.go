@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/quirelog/quire/interop/members"
 )
 
 // settle fills every seat, ends the load, and waits until every group is stable, its partitions shared out completely, and everything
@@ -184,25 +186,74 @@ func (s *stage) judge(g *group) {
 	}
 }
 
-// keep writes down what everybody said when the test has failed; go test -artifacts keeps it.
+// keep shows where everybody stood when the test failed, and writes down what they had said; go test -artifacts keeps it.
 func (s *stage) keep() {
 	if !s.t.Failed() {
 		return
 	}
 	for _, g := range s.groups {
+		s.t.Logf("%s as the broker has it:\n%s", g.name, s.portrait(g))
 		var lives []heard
 		for _, at := range g.seats {
+			if l := at.now(); l != nil {
+				s.t.Log(l.portrait())
+			}
 			for _, l := range at.lives {
 				_ = l.cmd.Process.Kill()
 				<-l.ended
 				lives = append(lives, l.heard)
+				s.artifact(strings.ReplaceAll(l.name, "/", "-")+".log", l.errs.bytes())
 			}
 		}
-		path := filepath.Join(s.t.ArtifactDir(), g.name)
-		if err := os.WriteFile(path, []byte(strings.Join(course(lives), "\n")), 0o600); err != nil {
-			s.t.Error(err)
-		}
+		s.artifact(g.name, []byte(strings.Join(course(lives), "\n")))
 	}
+	s.artifact("broker.log", s.server.out.bytes())
+}
+
+func (s *stage) artifact(name string, content []byte) {
+	if err := os.WriteFile(filepath.Join(s.t.ArtifactDir(), name), content, 0o600); err != nil {
+		s.t.Error(err)
+	}
+}
+
+// portrait is a group's state and members, as it is described by either protocol.
+func (s *stage) portrait(g *group) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second) // the test's own has ended
+	defer cancel()
+	var text strings.Builder
+	if g.assignor == "consumer" {
+		got, err := s.admin.DescribeConsumerGroups(ctx, g.name)
+		of := got[g.name]
+		fmt.Fprintf(&text, "%s, epoch %d, assignment of %d (%v, %v)\n", of.State, of.Epoch, of.AssignmentEpoch, err, of.Err)
+		for _, m := range of.Members {
+			fmt.Fprintf(&text, "  %s %s: epoch %d, has %v, is to have %v\n", m.MemberID, m.ClientID, m.MemberEpoch, m.Assignment, m.TargetAssignment)
+		}
+		return text.String()
+	}
+	got, err := s.admin.DescribeGroups(ctx, g.name)
+	of := got[g.name]
+	fmt.Fprintf(&text, "%s, protocol %q (%v, %v)\n", of.State, of.Protocol, err, of.Err)
+	for _, m := range of.Members {
+		assigned, _ := m.Assigned.AsConsumer()
+		fmt.Fprintf(&text, "  %s: has %v\n", m.MemberID, assigned)
+	}
+	return text.String()
+}
+
+// portrait is what the process said last, and the last of its client's log.
+func (l *life) portrait() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	last := map[string]members.Event{}
+	for _, e := range l.events {
+		last[e.Kind] = e
+	}
+	var texts []string
+	for kind, e := range last {
+		texts = append(texts, fmt.Sprintf("%s %v ago %v%s", kind, time.Duration(members.Now()-e.At).Round(time.Millisecond), e.Partitions, e.Why))
+	}
+	slices.Sort(texts)
+	return fmt.Sprintf("%s: %s\n%s", l.name, strings.Join(texts, "; "), tail(l.errs.bytes()))
 }
 
 // course is what a group's members said and what was done to them, in order.

@@ -95,8 +95,8 @@ func newStage(t *testing.T, mixes []mix) *stage {
 		stop()
 		s.loading.Wait()
 		s.working.Wait()
-		cl.Close()
 		s.keep()
+		cl.Close()
 	})
 	return s
 }
@@ -140,16 +140,6 @@ func setting(t *testing.T, name string, short int) int {
 		t.Fatalf("%s: %v", name, err)
 	}
 	return n
-}
-
-// asked is a number from the environment; without it the test is skipped. Tests that have failed for reasons that are not known yet run when they are asked
-// for (docs/RELIABILITY.md), until they are known.
-func asked(t *testing.T, name string) int {
-	t.Helper()
-	if os.Getenv(name) == "" {
-		t.Skipf("SKIPPED: runs where %s is set", name)
-	}
-	return setting(t, name, 0)
 }
 
 // produce writes records at a steady pace until ctx ends, and then waits until all of them are acknowledged.

@@ -90,7 +90,9 @@ func staticMemberCases() []refereeCase {
 			})),
 			send(leave("static-fenced", memberNamed("nobody", instance))))},
 		{"static: removed by its instance", first("static-removed", send(leave("static-removed", memberNamed("", instance))),
-			send(leave("static-removed", memberNamed("", instance))))},
+			send(leave("static-removed", memberNamed("", instance))), send(commit("static-removed", func(p *peer, r *kmsg.OffsetCommitRequest) {
+				r.MemberID, r.InstanceID, r.Generation = p.member, instance, p.generation
+			})))},
 	}
 }
 

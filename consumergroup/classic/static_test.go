@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quirelog/quire/consumergroup/step"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -268,4 +269,36 @@ func TestARebalanceWithoutTimeIsNotTriedForEver(t *testing.T) {
 	if h.g.State() != "PreparingRebalance" || h.g.leader != leader {
 		t.Fatal(h.g.State())
 	}
+}
+
+// A static member that was silent for its session, and whose partitions others have, commits nothing any more, until it has joined again.
+func TestStaticMemberThatWasThrownOutCommitsNothing(t *testing.T) {
+	h := newHarness(t)
+	const session = 6 * time.Second
+	ids := h.stable(joining{instance: "a", session: session}, joining{instance: "b", session: session})
+	instance, generation := "a", h.g.Generation()
+	commit := func(id string, of *string, want error) {
+		t.Helper()
+		h.step(func(s *step.Step) {
+			if err := h.g.CheckCommit(s, id, of, generation); step.Code(err) != step.Code(want) {
+				t.Fatalf("%s: %v, want %v", h.g.State(), err, want)
+			}
+		})
+	}
+	h.pass(session - time.Second)
+	h.beat(ids[1]).want(errNone)
+	commit(ids[0], &instance, nil) // silent, but a member; and this counts as a heartbeat
+	h.pass(session - time.Second)
+	h.beat(ids[1]).want(errNone)
+	h.pass(time.Second)
+	commit(ids[0], &instance, kerr.UnknownMemberID)
+	commit(ids[0], nil, kerr.UnknownMemberID) // before version 7 a commit does not say that it is a static member's
+	other := h.join(joining{id: ids[1], instance: "b", session: session}).joined()
+	commit(ids[0], &instance, kerr.UnknownMemberID)
+	h.sync(other.MemberID).want(errNone)
+	generation = h.g.Generation() // as if it had heard of the new one
+	commit(ids[0], &instance, kerr.UnknownMemberID)
+	h.join(joining{instance: "a", session: session})
+	commit(ids[0], &instance, kerr.FencedInstanceID)
+	commit(ids[0], nil, kerr.UnknownMemberID)
 }

@@ -17,7 +17,7 @@ class Member:
     def __init__(self, bootstrap, group, topic, assignor, instance, session):
         config = {
             "bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": False, "auto.offset.reset": "earliest",
-            "max.poll.interval.ms": 30000, "fetch.wait.max.ms": 300, "reconnect.backoff.max.ms": 1000, "log_level": 0,
+            "max.poll.interval.ms": 30000, "fetch.wait.max.ms": 300, "reconnect.backoff.max.ms": 1000, "debug": "cgrp",
         }
         if assignor == "consumer":
             config["group.protocol"] = "consumer"

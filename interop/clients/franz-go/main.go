@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -31,30 +32,40 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	m.client, err = kgo.NewClient(opts...)
-	if err != nil {
-		return err
-	}
-	ended := members.ToldToEnd()
-	for {
-		select {
-		case <-ended:
-			m.out.Say(members.Event{Kind: members.Leaving})
-			m.client.CloseAllowingRebalance()
-			return nil
-		default:
+	for ended := members.ToldToEnd(); ; {
+		m.id, m.owned = "", map[int32]bool{}
+		if m.client, err = kgo.NewClient(opts...); err != nil {
+			return err
 		}
-		if err := m.poll(); err != nil {
+		for err == nil {
+			select {
+			case <-ended:
+				m.out.Say(members.Event{Kind: members.Leaving})
+				m.client.CloseAllowingRebalance()
+				return nil
+			default:
+				err = m.poll()
+			}
+		}
+		m.client.CloseAllowingRebalance()
+		if !errors.Is(err, errThrownOut) {
 			return err
 		}
 	}
 }
 
+// errThrownOut is what ends a client that was thrown out of a cooperative group without noticing: franz-go (1.22.2) joins again where its join is answered
+// with UNKNOWN_MEMBER_ID, and goes on with what it had, from where it was, though others have had that meanwhile.
+var errThrownOut = errors.New("thrown out while joining: a new client")
+
+// member is the program's state. A rebalance, and so a callback, waits for the polling goroutine.
 type member struct {
 	out     *members.Printer
 	topic   string
 	client  *kgo.Client
-	pending []*kgo.Record // printed and not committed, of owned partitions; a rebalance, and so a callback, waits for the polling goroutine
+	id      string         // with which owned was got
+	owned   map[int32]bool // partitions
+	pending []*kgo.Record  // printed and not committed, of owned partitions
 }
 
 func (m *member) options(bootstrap, group, assignor, instance, session string) ([]kgo.Opt, error) {
@@ -63,7 +74,8 @@ func (m *member) options(bootstrap, group, assignor, instance, session string) (
 		return nil, err
 	}
 	timeout := time.Duration(ms) * time.Millisecond
-	opts := []kgo.Opt{kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(m.topic), kgo.DisableAutoCommit(),
+	opts := []kgo.Opt{kgo.WithLogger(kgo.BasicLogger(os.Stderr, kgo.LogLevelInfo, stamp)),
+		kgo.SeedBrokers(bootstrap), kgo.ConsumerGroup(group), kgo.ConsumeTopics(m.topic), kgo.DisableAutoCommit(),
 		kgo.BlockRebalanceOnPoll(), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(500 * time.Millisecond),
 		kgo.SessionTimeout(timeout), kgo.HeartbeatInterval(timeout / 6), kgo.RebalanceTimeout(30 * time.Second),
 		kgo.OnPartitionsAssigned(m.changed(members.Assigned)), kgo.OnPartitionsRevoked(m.changed(members.Revoked)),
@@ -86,10 +98,22 @@ func (m *member) options(bootstrap, group, assignor, instance, session string) (
 	return opts, nil
 }
 
+// stamp begins a line of the client's log.
+func stamp() string { return time.Now().Format("15:04:05.000 ") }
+
 // changed says what became of partitions.
 func (m *member) changed(kind string) func(context.Context, *kgo.Client, map[string][]int32) {
-	return func(_ context.Context, _ *kgo.Client, of map[string][]int32) {
+	return func(_ context.Context, cl *kgo.Client, of map[string][]int32) {
 		gone := of[m.topic]
+		if kind == members.Assigned && len(m.owned) == 0 {
+			m.id, _ = cl.GroupMetadata()
+		}
+		for _, p := range gone {
+			m.owned[p] = true
+			if kind != members.Assigned {
+				delete(m.owned, p)
+			}
+		}
 		if len(gone) == 0 {
 			return
 		}
@@ -106,6 +130,9 @@ func (m *member) poll() error {
 	defer cancel()
 	fetches := m.client.PollRecords(ctx, 200)
 	defer m.client.AllowRebalance()
+	if m.thrownOut() {
+		return errThrownOut
+	}
 	for _, e := range fetches.Errors() {
 		var session *kgo.ErrGroupSession // told, and joined again
 		switch {
@@ -125,8 +152,23 @@ func (m *member) poll() error {
 	if len(printed) > 0 {
 		m.out.Say(members.Event{Kind: members.Records, Records: printed})
 	}
+	if m.thrownOut() {
+		return errThrownOut
+	}
 	m.commit()
 	return nil
+}
+
+// thrownOut notices that what is owned was got under another id.
+func (m *member) thrownOut() bool {
+	if id, _ := m.client.GroupMetadata(); id == m.id || len(m.owned) == 0 {
+		return false
+	}
+	m.out.Say(members.Event{Kind: members.Lost, Partitions: slices.Sorted(maps.Keys(m.owned))})
+	m.out.Say(members.Event{Kind: members.Refused, Why: errThrownOut.Error()})
+	clear(m.owned)
+	m.pending = nil
+	return true
 }
 
 func (m *member) commit() {
