@@ -63,7 +63,8 @@ type ackedCommit struct {
 //   - nobody owns a partition while another does, but for members that were stopped for about as long as the session or longer: they are
 //     excused from then until they notice, or until another session's time has passed;
 //   - no commit is acknowledged, of those too, that was sent while another owned the partition;
-//   - no commit and no answer to OffsetFetch is older than a commit that was acknowledged before.
+//   - no commit and no answer to OffsetFetch is older than a commit that was acknowledged before;
+//   - no client had to be restarted, but after its process had been stopped.
 func (h *history) check() []error {
 	var faults []error
 	var tenures []tenure
@@ -117,7 +118,10 @@ func (l *heard) read(session time.Duration) ([]tenure, []ackedCommit, error) {
 			for _, p := range e.Partitions {
 				end(p, e.At)
 			}
-		case members.Leaving:
+		case members.Restarted, members.Leaving:
+			if e.Kind == members.Restarted && !l.stopped(e.At, session) {
+				return nil, nil, fmt.Errorf("at %d its client was restarted, and it had not been stopped: %s", e.At, e.Why)
+			}
 			for p := range maps.Clone(open) {
 				end(p, e.At)
 			}
@@ -159,6 +163,11 @@ func (l *heard) blind(t *tenure, session time.Duration) []pause {
 		}
 	}
 	return times
+}
+
+// stopped says whether the process was stopped within the session before at.
+func (l *heard) stopped(at int64, session time.Duration) bool {
+	return slices.ContainsFunc(l.pauses, func(p pause) bool { return p.from < at && at < p.to+session.Nanoseconds() })
 }
 
 // sure are the times for which t was the partition's only tenure.
@@ -306,6 +315,7 @@ func TestHistory(t *testing.T) {
 	}
 	one := []members.Event{assigned(1), records(2, 0, 1), committed(3, 4, 2), records(5, 2), revoked(10)}
 	two := []members.Event{assigned(11), records(12, 2, 3), committed(13, 14, 4)}
+	again := append(one[:4:4], members.Event{Kind: members.Restarted, At: 8 * ms})
 	long := []pause{{6 * ms, 9 * ms}}
 	for _, tt := range []struct {
 		name     string
@@ -331,6 +341,8 @@ func TestHistory(t *testing.T) {
 			[]observation{{15 * ms, map[int32]int64{0: 3}}, {3 * ms, map[int32]int64{0: -1}}}, "OffsetFetch answers 3, behind 4"},
 		{"processed by no owner", []heard{{name: "a", events: one}, {name: "b", events: append(two[:3:3], revoked(15), records(16, 3))}}, nil,
 			"without owning it"},
+		{"restarted", []heard{{name: "a", events: append(again[:5:5], two...), pauses: []pause{{5 * ms, 6 * ms}}}}, nil, ""},
+		{"restarted, and never stopped", []heard{{name: "a", events: again}}, nil, "had not been stopped"},
 		{"assigned twice", []heard{{name: "a", events: append([]members.Event{assigned(1)}, one...)}}, nil, "assigned twice"},
 	} {
 		h := history{lives: tt.lives, observed: tt.observed, session: 3 * time.Millisecond}

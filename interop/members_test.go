@@ -131,6 +131,9 @@ func (l *life) hear(e members.Event) {
 		for _, p := range e.Partitions {
 			l.owned[p] = e.Kind == members.Assigned
 		}
+	case members.Restarted:
+		clear(l.owned)
+		l.refusals["restarted: "+e.Why]++
 	case members.Refused:
 		l.refusals[e.Why]++
 	case members.Committed:

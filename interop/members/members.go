@@ -18,6 +18,7 @@ const (
 	Records   = "records"   // read and done with; nothing of them is committed before this is said
 	Committed = "committed" // the broker has acknowledged these offsets
 	Refused   = "refused"   // it has not, and the member goes on
+	Restarted = "restarted" // a new client takes the place of one that went wrong after it had been stopped; every partition was lost
 	Leaving   = "leaving"   // told to end: every partition is given back
 )
 

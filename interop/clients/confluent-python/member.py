@@ -96,7 +96,14 @@ def main(_, *args):
     threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
     member = Member(*args)
     while not ended.is_set():
-        member.poll()
+        try:
+            member.poll()
+        except KafkaException as e:
+            if "fenced" not in str(e):  # by itself: see fencedByItself in ../confluent-go/member.go
+                raise
+            say("restarted", why="fenced by itself")
+            member.consumer.close()
+            member = Member(*args)
     say("leaving")
     member.consumer.close()
 

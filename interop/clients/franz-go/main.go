@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/quirelog/quire/interop/members"
 )
@@ -152,9 +153,6 @@ func (m *member) poll() error {
 	if len(printed) > 0 {
 		m.out.Say(members.Event{Kind: members.Records, Records: printed})
 	}
-	if m.thrownOut() {
-		return errThrownOut
-	}
 	m.commit()
 	return nil
 }
@@ -165,10 +163,18 @@ func (m *member) thrownOut() bool {
 		return false
 	}
 	m.out.Say(members.Event{Kind: members.Lost, Partitions: slices.Sorted(maps.Keys(m.owned))})
-	m.out.Say(members.Event{Kind: members.Refused, Why: errThrownOut.Error()})
+	m.out.Say(members.Event{Kind: members.Restarted, Why: errThrownOut.Error()})
 	clear(m.owned)
 	m.pending = nil
 	return true
+}
+
+// own refuses a commit that would go out under another id: it has waited while the client joined.
+func (m *member) own(r *kmsg.OffsetCommitRequest) error {
+	if r.MemberID != m.id {
+		return errThrownOut
+	}
+	return nil
 }
 
 func (m *member) commit() {
@@ -182,7 +188,7 @@ func (m *member) commit() {
 	sent := members.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
-	if err := m.client.CommitRecords(ctx, m.pending...); err != nil {
+	if err := m.client.CommitRecords(kgo.PreCommitFnContext(ctx, m.own), m.pending...); err != nil {
 		m.out.Say(members.Event{Kind: members.Refused, Why: err.Error()})
 		return
 	}
