@@ -9,10 +9,12 @@ import java.util.StringJoiner;
 import org.apache.kafka.clients.consumer.CommitFailedException;
 import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
+import org.apache.kafka.clients.consumer.ConsumerRecords;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.errors.RebalanceInProgressException;
+import org.apache.kafka.common.errors.StaleMemberEpochException;
 import org.apache.kafka.common.errors.TimeoutException;
 import org.apache.kafka.common.errors.UnknownMemberIdException;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -106,11 +108,24 @@ public final class Member implements ConsumerRebalanceListener {
         say("lost", partitions);
     }
 
+    /**
+     * Polls. One of the new protocol that is thrown out between an assignment and its OffsetFetch gets that call's answer out of poll, and joins
+     * again in the next.
+     */
+    private ConsumerRecords<String, String> polled() {
+        try {
+            return consumer.poll(Duration.ofMillis(200));
+        } catch (StaleMemberEpochException | UnknownMemberIdException e) {
+            say("refused", ",\"why\":\"" + e.getClass().getSimpleName() + "\"");
+            return ConsumerRecords.empty();
+        }
+    }
+
     /** Reads what is there, says so and commits it. What the broker refuses is tried again, unless its partition goes. */
     private void poll() {
         StringJoiner r = new StringJoiner(",", ",\"r\":[", "]");
         boolean any = false;
-        for (ConsumerRecord<String, String> c : consumer.poll(Duration.ofMillis(200))) {
+        for (ConsumerRecord<String, String> c : polled()) {
             r.add("[" + c.partition() + "," + c.offset() + "," + c.value().replace(' ', ',') + "]");
             pending.put(new TopicPartition(c.topic(), c.partition()), new OffsetAndMetadata(c.offset() + 1));
             any = true;
@@ -124,7 +139,7 @@ public final class Member implements ConsumerRebalanceListener {
         long sent = System.nanoTime();
         try {
             consumer.commitSync(Map.copyOf(pending));
-        } catch (CommitFailedException | RebalanceInProgressException | TimeoutException | UnknownMemberIdException e) {
+        } catch (CommitFailedException | RebalanceInProgressException | TimeoutException e) {
             say("refused", ",\"why\":\"" + e.getClass().getSimpleName() + "\"");
             return;
         }
