@@ -14,7 +14,8 @@ func TestKillDuringRebalances(t *testing.T) {
 	s := newStage(t, []mix{
 		{group: "eager", assignor: "range", of: []memberProgram{memberFranz, memberPython, memberConfluentGo, memberJava}},
 		{group: "cooperative", assignor: "cooperative-sticky", of: []memberProgram{memberFranz, memberConfluentPython, memberJava}},
-		{group: "static", assignor: "roundrobin", static: true, of: []memberProgram{memberConfluentGo, memberFranz, memberPython, memberConfluentPython}},
+		{group: "static", assignor: "roundrobin", static: true, of: []memberProgram{memberConfluentGo, memberFranz, memberPython,
+			memberConfluentPython}},
 		{group: "new", assignor: "consumer", of: []memberProgram{memberJava, memberConfluentPython, memberFranz}},
 	})
 	for _, g := range s.groups {

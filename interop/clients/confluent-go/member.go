@@ -1,11 +1,12 @@
 package main
 
 import (
-	"errors"
+	"cmp"
 	"fmt"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/confluentinc/confluent-kafka-go/v2/kafka"
 
@@ -37,21 +38,18 @@ func member(bootstrap, group, topic, assignor, instance, session string) error {
 	if instance != "" {
 		config["group.instance.id"] = instance
 	}
-	out := members.NewPrinter(os.Stdout)
-	for ended := members.ToldToEnd(); ; {
-		m := &consumer{out: out, topic: topic, pending: map[int32]int64{}}
-		if m.c, err = kafka.NewConsumer(&config); err != nil {
-			return err
-		}
-		if err := m.c.Subscribe(topic, m.rebalanced); err != nil {
-			return err
-		}
-		if err := m.run(ended); !fencedByItself(err) {
-			return err
-		}
-		out.Say(members.Event{Kind: members.Restarted, Why: "fenced by itself"})
-		_ = m.c.Close()
+	m := &consumer{out: members.NewPrinter(os.Stdout), topic: topic, pending: map[int32]int64{}}
+	if m.c, err = kafka.NewConsumer(&config); err != nil {
+		return err
 	}
+	if err := m.c.Subscribe(topic, m.rebalanced); err != nil {
+		return err
+	}
+	if err = m.run(members.ToldToEnd()); fencedByItself(err) {
+		m.out.Say(members.Event{Kind: members.Restarted, Why: "fenced by itself"})
+		return syscall.Exec(os.Args[0], os.Args, os.Environ()) // Close does not end after that
+	}
+	return err
 }
 
 func (m *consumer) run(ended <-chan struct{}) error {
@@ -69,8 +67,8 @@ func (m *consumer) run(ended <-chan struct{}) error {
 	}
 }
 
-// fencedByItself: librdkafka (2.11.1, 2.16.0) that was stopped for its session forgets its member id, and then sends one more heartbeat, without an id. To a
-// broker that has the member still, by a later commit, that is not the static member, and the client ends on the answer.
+// fencedByItself: librdkafka (2.11.1, 2.16.0) that was stopped for its session forgets its member id, and then sends one more heartbeat,
+// without an id. To a broker that has the member still, by a later commit, that is not the static member, and the client ends on the answer.
 func fencedByItself(err error) bool { return err != nil && strings.Contains(err.Error(), "fenced") }
 
 // poll reads up to 200 records, as long as some are there, says them and commits.
@@ -114,7 +112,7 @@ func (m *consumer) flush() {
 	}
 	got, err := m.c.CommitOffsets(offsets)
 	for _, tp := range got {
-		err = errors.Join(err, tp.Error)
+		err = cmp.Or(err, tp.Error)
 	}
 	if err != nil {
 		m.out.Say(members.Event{Kind: members.Refused, Why: err.Error()})

@@ -63,7 +63,7 @@ class Member:
             if error is None:
                 key, number = message.value().split()
                 self.read.append([message.partition(), message.offset(), int(key), int(number)])
-            elif error.fatal() or error.code() == KafkaError._MAX_POLL_EXCEEDED:
+            elif error.code() in (KafkaError._FATAL, KafkaError._MAX_POLL_EXCEEDED):  # fatal() is false of what poll returns
                 raise KafkaException(error)
         self.flush()
 

@@ -55,8 +55,8 @@ func run(args []string) error {
 	}
 }
 
-// errThrownOut is what ends a client that was thrown out of a cooperative group without noticing: franz-go (1.22.2) joins again where its join is answered
-// with UNKNOWN_MEMBER_ID, and goes on with what it had, from where it was, though others have had that meanwhile.
+// errThrownOut is what ends a client that was thrown out of a cooperative group without noticing: franz-go (1.22.2) joins again where its
+// join is answered with UNKNOWN_MEMBER_ID, and goes on with what it had, from where it was, though others have had that meanwhile.
 var errThrownOut = errors.New("thrown out while joining: a new client")
 
 // member is the program's state. A rebalance, and so a callback, waits for the polling goroutine.
