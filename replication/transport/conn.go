@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bufio"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -72,10 +73,12 @@ type conn struct {
 	net     net.Conn
 	in      *bufio.Reader
 	out     outbox
-	beats   *coalescer    // of appends without entries, or of the answers to them
-	broken  chan struct{} // closed when it is
-	heard   atomic.Int64  // when the last frame came, in nanoseconds after t.begun
-	bytes   atomic.Int64  // of entries that were sent and not answered
+	beats   *coalescer      // of appends without entries, or of the answers to them
+	broken  chan struct{}   // closed when it is
+	life    context.Context // ends then: of the calls that are served
+	end     context.CancelFunc
+	heard   atomic.Int64 // when the last frame came, in nanoseconds after t.begun
+	bytes   atomic.Int64 // of entries that were sent and not answered
 	ping    *time.Timer
 
 	mu      sync.Mutex
@@ -89,6 +92,7 @@ func newConn(t *Transport, nc net.Conn, peer raft.ServerID, p purpose, l *link) 
 		t: t, peer: peer, purpose: p, link: l, net: nc, in: newReader(nc), out: newOutbox(),
 		broken: make(chan struct{}), pending: map[uint32]waiter{},
 	}
+	c.life, c.end = context.WithCancel(t.ctx)
 	c.beats = newCoalescer(c)
 	c.heard.Store(int64(time.Since(t.begun)))
 	c.mu.Lock()
@@ -150,6 +154,7 @@ func (c *conn) fail(err error) {
 	c.ping.Stop()
 	c.mu.Unlock()
 	close(c.broken)
+	c.end()
 	_ = c.net.Close()
 	c.beats.stop()
 	if c.link != nil {
@@ -224,10 +229,7 @@ func (c *conn) readFrame() (kind byte, b []byte, err error) {
 		return 0, nil, err
 	}
 	n, kind := int64(binary.BigEndian.Uint32(h[:]))-1, h[4]
-	limit := int64(maxSmall)
-	if kind == kindAppend && c.purpose == data && c.link == nil {
-		limit = int64(c.t.o.MaxFrame)
-	}
+	limit := c.limit(kind)
 	if n < 0 || n > limit {
 		return 0, nil, fmt.Errorf("%w: kind %d with %d bytes, limit %d", errFrame, kind, n, limit)
 	}
@@ -236,6 +238,20 @@ func (c *conn) readFrame() (kind byte, b []byte, err error) {
 		return 0, nil, fmt.Errorf("frame of %d bytes: %w", n, err)
 	}
 	return kind, b, nil
+}
+
+// limit is how many bytes the other side may send in a frame.
+func (c *conn) limit(kind byte) int64 {
+	acceptor := c.link == nil
+	switch {
+	case kind == kindAppend && c.purpose == data && acceptor, kind == kindRequest && c.purpose == bulk && acceptor:
+		return int64(c.t.o.MaxFrame)
+	case kind == kindCall && c.purpose == bulk && acceptor:
+		return callHead + maxCall
+	case kind == kindReply && c.purpose == bulk && !acceptor:
+		return replyHead + maxCall
+	}
+	return maxSmall
 }
 
 // answered takes what the acceptor sends.
@@ -273,11 +289,13 @@ func (c *conn) asked(kind byte, b []byte) error {
 		if err != nil {
 			return err
 		}
-		command, err := decodeCommand(c.peer, r.what, r.body)
+		command, data, err := decodeCommand(c.peer, &r)
 		if err == nil {
-			c.t.take(&incoming{c: c, head: head{group: r.group, seq: r.seq}, what: r.what, command: command})
+			c.t.take(&incoming{c: c, head: head{group: r.group, seq: r.seq}, what: r.what, command: command, data: data})
 		}
 		return err
+	case kindCall:
+		return c.called(b)
 	case kindPing:
 		c.out.add(func(b []byte) []byte { return appendFrameHead(b, kindPong, 0) }, nil)
 		return nil

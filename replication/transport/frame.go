@@ -17,6 +17,9 @@ import (
 //	request  to the acceptor, on a control connection: number (4), what (1), group (20), body
 //	reply    to the dialer: number (4), code (1), body, or the reason of a failure
 //	ping     to the acceptor, who answers with pong; both are empty
+//	call     to the acceptor, on a control or bulk connection: number (4), method (1), milliseconds that the caller waits (4), body;
+//	         answered with a reply
+//	probe    on a probe connection, first to the acceptor and then to the dialer: the question, the answer
 const (
 	kindAppend byte = iota + 1
 	kindBeats
@@ -25,6 +28,8 @@ const (
 	kindReply
 	kindPing
 	kindPong
+	kindCall
+	kindProbe
 )
 
 const (
@@ -48,7 +53,8 @@ const (
 	codeMismatch      // Raft has refused for what lies before the entries: to be tried again at once with older ones
 	codeNotHere       // the group is not open on that broker
 	codeBusy          // more is waiting for the group there than its sender should have under way
-	codeFailed        // Raft has answered with an error
+	codeFailed        // Raft, or the handler of a call, has answered with an error
+	codeNoMethod      // nobody there handles such calls
 )
 
 var errFrame = errors.New("bad frame")
@@ -197,8 +203,11 @@ type request struct {
 	body  []byte
 }
 
-func (r *request) encode(b []byte) []byte {
-	b = appendFrameHead(b, kindRequest, requestHead+len(r.body))
+func (r *request) encode(b []byte) []byte { return r.encodeBefore(b, 0) }
+
+// encodeBefore encodes a request whose body ends with length bytes more, which follow.
+func (r *request) encodeBefore(b []byte, length int) []byte {
+	b = appendFrameHead(b, kindRequest, requestHead+len(r.body)+length)
 	b = append(binary.BigEndian.AppendUint32(b, r.seq), r.what)
 	return append(appendGroup(b, r.group), r.body...)
 }
@@ -211,9 +220,13 @@ func decodeRequest(b []byte) (r request, err error) {
 }
 
 func encodeReply(b []byte, seq uint32, code byte, body []byte) []byte {
-	b = appendFrameHead(b, kindReply, replyHead+len(body))
-	b = append(binary.BigEndian.AppendUint32(b, seq), code)
-	return append(b, body...)
+	return append(encodeReplyHead(b, seq, code, len(body)), body...)
+}
+
+// encodeReplyHead encodes a reply but for its body, which has length bytes and follows.
+func encodeReplyHead(b []byte, seq uint32, code byte, length int) []byte {
+	b = appendFrameHead(b, kindReply, replyHead+length)
+	return append(binary.BigEndian.AppendUint32(b, seq), code)
 }
 
 func decodeReply(b []byte) (seq uint32, code byte, body []byte, err error) {

@@ -114,7 +114,7 @@ func checkFrame(t testing.TB, b []byte) {
 		if out := r.encode(nil)[frameHead:]; !bytes.Equal(out, b) {
 			t.Errorf("request %x comes out as %x", b, out)
 		}
-		_, _ = decodeCommand("1-a", r.what, r.body)
+		_, _, _ = decodeCommand("1-a", &r)
 	}
 	if seq, code, body, err := decodeReply(b); err == nil {
 		if out := encodeReply(nil, seq, code, body)[frameHead:]; !bytes.Equal(out, b) {
@@ -133,9 +133,10 @@ func checkHandshake(t testing.TB, b []byte) {
 	h := hellos{secret: []byte("secret"), dialer: make([]byte, helloLen), acceptor: make([]byte, helloLen)}
 	body, err := h.read(r, roleDialer)
 	if err == nil {
-		tr := &Transport{o: Options{Self: "2-b", Cluster: "c"}}
+		tr := &Transport{o: Options{Self: "2-b"}}
+		tr.SetCluster("c")
 		_, _, _ = tr.checkDialer(nil, body)
-		_ = tr.checkAcceptor(body, "1-a")
+		_, _ = tr.checkAcceptor(nil, body, "c", "1-a")
 	}
 }
 

@@ -176,19 +176,36 @@ func setResponse(resp *raft.AppendEntriesResponse, o *outcome) {
 	resp.Success, resp.NoRetryBackoff = o.err == nil && o.code == codeOK, o.code == codeMismatch
 }
 
-// ask sends a request to a peer and waits for the reply.
+// ask sends a request to a peer on the control connection and waits for the reply.
 func (g *Group) ask(what byte, to raft.ServerAddress, body []byte, timeout time.Duration) ([]byte, error) {
+	return g.send(control, to, request{what: what, group: g.id, body: body}, nil, timeout)
+}
+
+// sendSnapshot sends a request with data.
+func (g *Group) sendSnapshot(to raft.ServerAddress, r *raft.InstallSnapshotRequest, from io.Reader) ([]byte, error) {
+	body := encodeSnapshot(r)
+	if room := int64(g.t.o.MaxFrame - requestHead - len(body)); r.Size < 0 || r.Size > room {
+		return nil, fmt.Errorf("a snapshot of %d bytes, the limit is %d", r.Size, room)
+	}
+	data := make([]byte, r.Size)
+	if _, err := io.ReadFull(from, data); err != nil {
+		return nil, fmt.Errorf("read the snapshot: %w", err)
+	}
+	return g.send(bulk, to, request{what: askSnapshot, group: g.id, body: body}, data, g.t.o.Timeout+g.t.o.Hold)
+}
+
+// send sends a request, data being what its body ends with, and waits for the reply.
+func (g *Group) send(p purpose, to raft.ServerAddress, r request, data []byte, timeout time.Duration) ([]byte, error) {
 	deadline := time.Now().Add(timeout)
-	c, err := g.t.peer(raft.ServerID(to)).link(control).get(g.done, timeout)
+	c, err := g.t.peer(raft.ServerID(to)).link(p).get(g.done, timeout)
 	if err != nil {
 		return nil, err
 	}
 	a := make(answered, 1)
-	r := request{what: what, group: g.id, body: body}
 	if r.seq, err = c.register(a); err != nil {
 		return nil, err
 	}
-	c.out.add(r.encode, nil)
+	c.out.addPiece(func(b []byte) []byte { return r.encodeBefore(b, len(data)) }, data)
 	o, err := g.wait(a, deadline)
 	if err != nil {
 		c.settle(r.seq, outcome{}) // a late reply finds nobody; a has room for this
@@ -227,13 +244,16 @@ func (g *Group) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, _ *raft.Timeo
 	return wrap("election by", to, err)
 }
 
-// InstallSnapshot tells a peer of the checkpoint that it needs. It carries no data: the peer pulls the files, and until its group is
-// opened on them, it holds back its refusal for Options.Hold.
+// InstallSnapshot tells a peer of the checkpoint that it needs. A partition's carries no data: the peer pulls the files, and until its
+// group is opened on them, it holds back its refusal for Options.Hold. The controller's carries what its Raft has, in one frame.
 func (g *Group) InstallSnapshot(
-	_ raft.ServerID, to raft.ServerAddress, r *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, _ io.Reader,
+	_ raft.ServerID, to raft.ServerAddress, r *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader,
 ) error {
-	body, err := encodeInstall(r)
-	if err == nil {
+	var body []byte
+	var err error
+	if g.id == ControllerGroup {
+		body, err = g.sendSnapshot(to, r, data)
+	} else if body, err = encodeInstall(r); err == nil {
 		body, err = g.ask(askInstall, to, body, g.t.o.Timeout+g.t.o.Hold)
 	}
 	if err == nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -20,7 +21,8 @@ import (
 // The handshake, within TLS where that is configured:
 //
 //	both      hello: magic (8), version (1), nonce (32)
-//	dialer    length (2), body, MAC (32). Body: purpose (1), then cluster id, own id, id of whom it wants, each after its length (1)
+//	dialer    length (2), body, MAC (32). Body: purpose (1), then cluster id, own id, id of whom it wants, each after its length (1); the
+//	          first and the last are empty for a probe, and not looked at
 //	acceptor  the same. Body: status (1), then cluster id and own id, or the reason of a refusal
 //
 // The MAC is HMAC-SHA-256 by the shared secret over the role (1), the dialer's hello, the acceptor's and the body, so it answers the
@@ -47,12 +49,16 @@ type purpose byte
 const (
 	control purpose = iota + 1
 	data
-	purposes = 2
+	bulk
+	probe // no link is of this one, see Probe
+
+	purposes = 3 // of links
 )
 
 var (
 	errStranger = errors.New("it is no broker of this cluster")
 	errRefused  = errors.New("refused by the other broker")
+	errCluster  = errors.New("this broker does not know its cluster's id yet")
 )
 
 // hellos are the two first messages of a handshake.
@@ -138,54 +144,92 @@ func decodeNames(b []byte, n int) (names []string, err error) {
 	return names, nil
 }
 
-// greet is the dialer's side. It returns the connection to speak on.
-func (t *Transport) greet(ctx context.Context, nc net.Conn, to raft.ServerID, p purpose) (net.Conn, error) {
+// greet is the dialer's side. A probe takes whoever is there, and gives to as "". It returns the connection to speak on, and who is there.
+func (t *Transport) greet(ctx context.Context, nc net.Conn, to raft.ServerID, p purpose) (net.Conn, raft.ServerID, error) {
+	cluster := t.cluster()
+	if p == probe {
+		cluster = ""
+	} else if cluster == "" {
+		return nil, "", errCluster
+	}
 	if err := nc.SetDeadline(time.Now().Add(t.o.greeting)); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if t.o.TLS != nil {
-		config := t.o.TLS.Clone()
-		config.ServerName = t.o.CertificateName(to)
-		tc := tls.Client(nc, config)
+		tc := tls.Client(nc, t.clientTLS(to))
 		if err := tc.HandshakeContext(ctx); err != nil {
-			return nil, fmt.Errorf("TLS: %w", err)
+			return nil, "", fmt.Errorf("TLS: %w", err)
 		}
 		nc = tc
 	}
 	h := hellos{secret: t.o.Secret, dialer: newHello()}
 	if _, err := nc.Write(h.dialer); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	var err error
 	if h.acceptor, err = readHello(nc); err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	body := encodeNames([]byte{byte(p)}, t.o.Cluster, string(t.o.Self), string(to))
+	body := encodeNames([]byte{byte(p)}, cluster, string(t.o.Self), string(to))
 	if err := h.write(nc, roleDialer, body); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if body, err = h.read(nc, roleAcceptor); err != nil {
-		return nil, fmt.Errorf("waiting to be let in (is the shared secret the same?): %w", err)
+		return nil, "", fmt.Errorf("waiting to be let in (is the shared secret the same?): %w", err)
 	}
-	if err := t.checkAcceptor(body, to); err != nil {
-		return nil, err
+	from, err := t.checkAcceptor(nc, body, cluster, to)
+	if err != nil {
+		return nil, "", err
 	}
-	return nc, nc.SetDeadline(time.Time{})
+	return nc, from, nc.SetDeadline(time.Time{})
 }
 
-func (t *Transport) checkAcceptor(body []byte, to raft.ServerID) error {
+// clientTLS is for a connection to a broker. To "" whoever shows a certificate of our authority may answer: checkAcceptor compares it with the
+// id that he then claims.
+func (t *Transport) clientTLS(to raft.ServerID) *tls.Config {
+	config := t.o.TLS.Clone()
+	if to != "" {
+		config.ServerName = t.o.CertificateName(to)
+		return config
+	}
+	config.InsecureSkipVerify = true // of the name, which is not known: the rest is verified here
+	config.VerifyConnection = func(state tls.ConnectionState) error {
+		o := x509.VerifyOptions{Roots: config.RootCAs, Intermediates: x509.NewCertPool()}
+		for _, c := range state.PeerCertificates[1:] {
+			o.Intermediates.AddCert(c)
+		}
+		_, err := state.PeerCertificates[0].Verify(o)
+		return err
+	}
+	return config
+}
+
+func (t *Transport) checkAcceptor(nc net.Conn, body []byte, cluster string, to raft.ServerID) (raft.ServerID, error) {
 	if len(body) > 0 && body[0] == statusRefused {
-		return fmt.Errorf("%w: %s", errRefused, body[1:])
+		return "", fmt.Errorf("%w: %s", errRefused, body[1:])
 	}
 	if len(body) == 0 || body[0] != statusWelcome {
-		return fmt.Errorf("%w: handshake without a status", errFrame)
+		return "", fmt.Errorf("%w: handshake without a status", errFrame)
 	}
 	names, err := decodeNames(body[1:], 2)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if names[0] != t.o.Cluster || names[1] != string(to) {
-		return fmt.Errorf("%w: broker %q of cluster %q is there", errStranger, names[1], names[0])
+	from := raft.ServerID(names[1])
+	if from == "" || to != "" && (names[0] != cluster || from != to) {
+		return "", fmt.Errorf("%w: broker %q of cluster %q is there", errStranger, from, names[0])
+	}
+	return from, t.checkCertificate(nc, from)
+}
+
+// checkCertificate binds who is there to the certificate that he has shown.
+func (t *Transport) checkCertificate(nc net.Conn, from raft.ServerID) error {
+	tc, ok := nc.(*tls.Conn)
+	if !ok {
+		return nil
+	}
+	if err := tc.ConnectionState().PeerCertificates[0].VerifyHostname(t.o.CertificateName(from)); err != nil {
+		return fmt.Errorf("%w: broker %q shows another's certificate: %w", errStranger, from, err)
 	}
 	return nil
 }
@@ -219,7 +263,7 @@ func (t *Transport) admit(ctx context.Context, nc net.Conn) (net.Conn, raft.Serv
 		refusal := append([]byte{statusRefused}, err.Error()...)
 		return nil, "", 0, errors.Join(err, h.write(nc, roleAcceptor, refusal[:min(len(refusal), maxBody)]))
 	}
-	welcome := encodeNames([]byte{statusWelcome}, t.o.Cluster, string(t.o.Self))
+	welcome := encodeNames([]byte{statusWelcome}, t.cluster(), string(t.o.Self))
 	if err := h.write(nc, roleAcceptor, welcome); err != nil {
 		return nil, "", 0, err
 	}
@@ -234,24 +278,23 @@ func (t *Transport) checkDialer(nc net.Conn, body []byte) (raft.ServerID, purpos
 	if err != nil {
 		return "", 0, err
 	}
-	p, from := purpose(body[0]), raft.ServerID(names[1])
+	p, from, cluster := purpose(body[0]), raft.ServerID(names[1]), t.cluster()
 	switch {
-	case p != control && p != data:
+	case p < control || p > probe:
 		return "", 0, fmt.Errorf("%w: connection of kind %d", errFrame, p)
-	case names[0] != t.o.Cluster:
-		return "", 0, fmt.Errorf("%w: broker %q is of cluster %q, this one of %q", errStranger, from, names[0], t.o.Cluster)
+	case len(from) == 0:
+		return "", 0, fmt.Errorf("%w: it does not say who it is", errStranger)
+	case p == probe: // of any cluster, and even this broker, who finds itself among the seeds
+	case cluster == "":
+		return "", 0, errCluster
+	case names[0] != cluster:
+		return "", 0, fmt.Errorf("%w: broker %q is of cluster %q, this one of %q", errStranger, from, names[0], cluster)
 	case names[2] != string(t.o.Self):
 		return "", 0, fmt.Errorf("broker %q was looking for %q, this is %q", from, names[2], t.o.Self)
-	case len(from) == 0 || from == t.o.Self:
+	case from == t.o.Self:
 		return "", 0, fmt.Errorf("%w: it calls itself %q", errStranger, from)
 	}
-	if tc, ok := nc.(*tls.Conn); ok {
-		cert := tc.ConnectionState().PeerCertificates[0]
-		if err := cert.VerifyHostname(t.o.CertificateName(from)); err != nil {
-			return "", 0, fmt.Errorf("%w: broker %q shows another's certificate: %w", errStranger, from, err)
-		}
-	}
-	return from, p, nil
+	return from, p, t.checkCertificate(nc, from)
 }
 
 // brokerName is the default of Options.CertificateName.

@@ -191,3 +191,7 @@ func TestOptions(t *testing.T) {
 		}
 	}
 }
+
+func tlsOf(config *tls.Config) func(*Options) {
+	return func(o *Options) { o.TLS, o.Secret = config, nil }
+}

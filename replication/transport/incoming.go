@@ -14,6 +14,7 @@ type incoming struct {
 	head    head // of a request that is no append: group and seq only
 	what    byte // 0: an append
 	command any
+	data    []byte // of a snapshot
 	bytes   int
 	beat    bool        // it came with others, and so goes the answer
 	merged  []*incoming // appends that were made part of this one
@@ -159,7 +160,7 @@ func (g *Group) hand(r *incoming) {
 	resp := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: r.command, RespChan: resp}
 	if r.what == askInstall {
-		rpc.Reader = bytes.NewReader(nil)
+		rpc.Reader = bytes.NewReader(r.data)
 	}
 	select {
 	case g.rpcs <- rpc:
@@ -202,7 +203,7 @@ func (t *Transport) take(r *incoming) {
 
 // hold refuses r after a while.
 func (t *Transport) hold(r *incoming, code byte, why string) {
-	r.command = nil // let go of the entries
+	r.command, r.data = nil, nil // let go of the entries
 	refuse := func() { r.refuse(code, why) }
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"time"
 
@@ -15,7 +14,8 @@ import (
 // peer is another broker, as one to send to.
 type peer struct {
 	id    raft.ServerID
-	links [purposes]link // by purpose, from control on
+	links [purposes]link                // by purpose, from control on
+	turns [lastMethod + 1]chan struct{} // a place for each call under way, by method
 }
 
 func (p *peer) link(to purpose) *link { return &p.links[to-control] }
@@ -34,10 +34,11 @@ type link struct {
 
 	mu       sync.Mutex
 	c        *conn         // nil: there is none, or it is broken
-	changed  chan struct{} // closed when there is another
+	changed  chan struct{} // closed when there is another, or an attempt has failed
 	dialling bool
 	waiting  int
 	failures int // in a row
+	failed   int // attempts in all
 	err      error
 }
 
@@ -56,7 +57,7 @@ func (l *link) get(done <-chan struct{}, timeout time.Duration) (*conn, error) {
 	timer := time.NewTimer(timeout)
 	defer timer.Stop()
 	for {
-		c, changed := l.want()
+		c, changed, _ := l.want()
 		if c != nil {
 			return c, nil
 		}
@@ -70,30 +71,64 @@ func (l *link) get(done <-chan struct{}, timeout time.Duration) (*conn, error) {
 		case <-timer.C:
 			err = fmt.Errorf("no connection to %s within %v", l.to, timeout)
 		}
-		l.mu.Lock()
-		l.waiting--
-		if err != nil && l.err != nil {
-			err = fmt.Errorf("%w: %w", err, l.err)
-		}
-		l.mu.Unlock()
-		if err != nil {
+		if err = l.waited(err); err != nil {
 			return nil, err
 		}
 	}
 }
 
-// want returns the connection, or sees to it that somebody dials, and counts the caller as waiting.
-func (l *link) want() (*conn, <-chan struct{}) {
+// try waits for the connection, or for an attempt to make one: when that fails, so does this.
+func (l *link) try(ctx context.Context) (*conn, error) {
+	for begun := -1; ; {
+		c, changed, failed := l.want()
+		if c != nil {
+			return c, nil
+		}
+		if begun < 0 {
+			begun = failed
+		}
+		var err error
+		switch {
+		case failed > begun:
+			err = ErrUnreachable
+		default:
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				err = fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+			case <-l.t.ctx.Done():
+				err = ErrClosed
+			}
+		}
+		if err = l.waited(err); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// waited ends a wait that want has begun, and adds to err why there is no connection.
+func (l *link) waited(err error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.waiting--
+	if err != nil && l.err != nil {
+		err = fmt.Errorf("%w: %w", err, l.err)
+	}
+	return err
+}
+
+// want returns the connection, or sees to it that somebody dials, and counts the caller as waiting. failed is how many attempts have failed.
+func (l *link) want() (c *conn, changed <-chan struct{}, failed int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.c != nil {
-		return l.c, nil
+		return l.c, nil, 0
 	}
 	l.waiting++
 	if !l.dialling && l.t.start(l.dial) {
 		l.dialling = true
 	}
-	return nil, l.changed
+	return nil, l.changed, l.failed
 }
 
 // dial dials until it is connected or nobody waits. Then it serves the connection.
@@ -137,8 +172,11 @@ func (l *link) dialled(c *conn, err error) (last bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.err = err
+	close(l.changed)
+	l.changed = make(chan struct{})
 	if err != nil {
 		l.failures++
+		l.failed++
 		if l.failures == 1 {
 			l.t.o.Logger.Warn("cannot connect to a broker, trying again", "broker", l.to, "err", err)
 		}
@@ -151,8 +189,6 @@ func (l *link) dialled(c *conn, err error) (last bool) {
 	default:
 		l.c = c // if it breaks from now on, lost comes after this
 	}
-	close(l.changed)
-	l.changed = make(chan struct{})
 	return true
 }
 
@@ -171,14 +207,15 @@ func (t *Transport) connect(l *link) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of %s: %w", l.to, err)
 	}
-	d := net.Dialer{Timeout: t.o.greeting}
-	nc, err := d.DialContext(t.ctx, "tcp", addr)
+	ctx, cancel := context.WithTimeout(t.ctx, t.o.greeting)
+	defer cancel()
+	nc, err := t.o.Dial(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
-	stop := context.AfterFunc(t.ctx, func() { _ = nc.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = nc.Close() })
 	defer stop()
-	greeted, err := t.greet(t.ctx, nc, l.to, l.purpose)
+	greeted, _, err := t.greet(ctx, nc, l.to, l.purpose)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("handshake with %s at %s: %w", l.to, addr, err), nc.Close())
 	}

@@ -14,11 +14,13 @@ import (
 //	pre-vote     the same, without the last byte
 //	timeout now  nothing; replied with nothing
 //	install      term, last index, last term, index of the configuration (8 each), configuration; replied with term (8), done (1)
+//	snapshot     of the controller, on a bulk connection: the same with the length of the configuration (4) before it, and the data after it
 const (
 	askVote byte = iota + 1
 	askPreVote
 	askTimeoutNow
 	askInstall
+	askSnapshot // becomes askInstall where it comes in
 )
 
 // rpcHeader says who sent a message: whom the handshake has shown to be at the other end.
@@ -57,8 +59,36 @@ func encodeInstall(r *raft.InstallSnapshotRequest) ([]byte, error) {
 	return append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm, r.ConfigurationIndex), r.Configuration...), nil
 }
 
-// decodeCommand turns the body of a request into what Raft is given.
-func decodeCommand(from raft.ServerID, what byte, b []byte) (any, error) {
+// encodeSnapshot encodes an install but for the data, which follow.
+func encodeSnapshot(r *raft.InstallSnapshotRequest) []byte {
+	b := appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm, r.ConfigurationIndex)
+	return append(binary.BigEndian.AppendUint32(b, uint32(len(r.Configuration))), r.Configuration...)
+}
+
+// decodeCommand turns a request into what Raft is given, and the data of a snapshot.
+func decodeCommand(from raft.ServerID, r *request) (command any, data []byte, err error) {
+	if r.what != askSnapshot {
+		command, err = decodeSmall(from, r.what, r.body)
+		return command, nil, err
+	}
+	b := r.body
+	if len(b) < 36 || r.group != ControllerGroup {
+		return nil, nil, fmt.Errorf("%w: snapshot of group %v with %d bytes", errFrame, r.group, len(b))
+	}
+	n := uint64(binary.BigEndian.Uint32(b[32:]))
+	if n > uint64(len(b)-36) {
+		return nil, nil, fmt.Errorf("%w: snapshot: configuration of %d bytes, %d left", errFrame, n, len(b)-36)
+	}
+	data = b[36+n:]
+	r.what = askInstall
+	if command, err = decodeSmall(from, askInstall, append(b[:32:32], b[36:36+n]...)); err != nil {
+		return nil, nil, err
+	}
+	command.(*raft.InstallSnapshotRequest).Size = int64(len(data))
+	return command, data, nil
+}
+
+func decodeSmall(from raft.ServerID, what byte, b []byte) (any, error) {
 	want := map[byte]int{askVote: 25, askPreVote: 24, askTimeoutNow: 0, askInstall: 32}
 	n, known := want[what]
 	if !known || len(b) < n || len(b) > n && what != askInstall {

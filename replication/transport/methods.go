@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/hashicorp/raft"
 )
@@ -25,7 +26,18 @@ const (
 	MethodReset
 	MethodTransfer
 	MethodReplicas
+
+	lastMethod = MethodReplicas
 )
+
+// String names the method for errors.
+func (m Method) String() string {
+	names := [...]string{"", "gossip", "states", "elect", "command", "join", "manifest", "read", "reset", "transfer", "replicas"}
+	if int(m) < len(names) {
+		return names[m]
+	}
+	return fmt.Sprintf("method %d", byte(m))
+}
 
 var (
 	// ErrNoMethod: the other broker has no handler for the method, or not yet.
@@ -39,25 +51,6 @@ type RemoteError struct{ Message string }
 
 func (e *RemoteError) Error() string { return e.Message }
 
-var errUnbuilt = errors.New("not built yet")
-
-// Handler answers a call. Body and answer have up to 8 MiB; the body is the handler's for good. ctx ends when the caller no longer waits, as far as that is known.
+// Handler answers a call, on a goroutine of its own; see Call for the limits. The body is the handler's for good. ctx ends at the caller's
+// deadline, and when the connection or the transport ends. A caller sees the first KiB of an error's text.
 type Handler func(ctx context.Context, from raft.ServerID, body []byte) ([]byte, error)
-
-// Handle sets the handler of a method, at any time.
-func (t *Transport) Handle(Method, Handler) {}
-
-// Call asks a broker and waits for its answer; asking oneself calls the handler.
-//
-// Errors: *RemoteError of the handler, ErrNoMethod, ErrBusy, ErrUnreachable (it was not sent), ErrBroken (it may have been served), ErrClosed, or that of ctx.
-func (t *Transport) Call(context.Context, raft.ServerID, Method, []byte) ([]byte, error) {
-	return nil, errUnbuilt
-}
-
-// SetCluster tells the cluster's id, where Options left it open. Only the first call counts.
-func (t *Transport) SetCluster(string) {}
-
-// Probe asks whoever listens at addr, of this cluster or another, a single question of up to 64 KiB, and tells who answered; that may be this broker itself.
-func (t *Transport) Probe(context.Context, string, []byte) (from raft.ServerID, reply []byte, err error) {
-	return "", nil, errUnbuilt
-}

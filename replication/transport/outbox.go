@@ -18,7 +18,9 @@ type outbox struct {
 
 	mu      sync.Mutex
 	waiting outgoing
-	frames  int64 // put in so far, of any kind; for tests and benchmarks
+	frames  int64         // put in so far, of any kind; for tests and benchmarks
+	bytes   int           // of pieces that wait
+	taken   chan struct{} // closed when they are taken out; nil: nobody waits for that
 	// answersAt is where in waiting.small a frame of answers begins that can be added to, for nothing follows it; -1: nowhere.
 	answersAt int
 }
@@ -53,6 +55,46 @@ func (o *outbox) add(encode func([]byte) []byte, entries []*raft.Log) {
 	o.signal()
 }
 
+// addPiece puts in a frame that encode appends, and piece after it.
+func (o *outbox) addPiece(encode func([]byte) []byte, piece []byte) {
+	o.mu.Lock()
+	w := &o.waiting
+	w.small = encode(w.small)
+	if len(piece) > smallPiece {
+		w.data = append(w.data, placed{len(w.small), piece})
+		o.bytes += len(piece)
+	} else {
+		w.small = append(w.small, piece...)
+	}
+	o.answersAt = -1
+	o.frames++
+	o.mu.Unlock()
+	o.signal()
+}
+
+// await waits until less than limit bytes of pieces wait; false: the connection has been broken, or done, before.
+func (o *outbox) await(limit int, broken, done <-chan struct{}) bool {
+	for {
+		o.mu.Lock()
+		if o.bytes < limit {
+			o.mu.Unlock()
+			return true
+		}
+		if o.taken == nil {
+			o.taken = make(chan struct{})
+		}
+		taken := o.taken
+		o.mu.Unlock()
+		select {
+		case <-taken:
+		case <-broken:
+			return false
+		case <-done:
+			return false
+		}
+	}
+}
+
 // answers puts in answers, into one frame with those that wait already.
 func (o *outbox) answers(as ...answer) {
 	o.mu.Lock()
@@ -85,7 +127,11 @@ func (o *outbox) swap(used outgoing) outgoing {
 	defer o.mu.Unlock()
 	out := o.waiting
 	o.waiting = outgoing{small: used.small[:0], data: used.data[:0]}
-	o.answersAt = -1
+	o.answersAt, o.bytes = -1, 0
+	if o.taken != nil {
+		close(o.taken)
+		o.taken = nil
+	}
 	return out
 }
 

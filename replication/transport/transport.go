@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -81,6 +82,11 @@ func (o *Options) complete() error {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
+	if o.Dial == nil {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+		}
+	}
 	if o.CertificateName == nil {
 		o.CertificateName = brokerName
 	}
@@ -116,6 +122,9 @@ type Transport struct {
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 
+	named atomic.Pointer[string] // the cluster's id; nil: it is not known yet
+	calls calls
+
 	mu     sync.Mutex
 	closed bool
 	groups map[GroupID]*Group
@@ -131,8 +140,9 @@ func New(o Options) (*Transport, error) {
 	}
 	t := &Transport{
 		o: o, begun: time.Now(), groups: map[GroupID]*Group{}, held: map[GroupID]*held{}, peers: map[raft.ServerID]*peer{},
-		conns: map[*conn]struct{}{},
+		conns: map[*conn]struct{}{}, calls: calls{serving: map[raft.ServerID]int{}},
 	}
+	t.SetCluster(o.Cluster)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
 	t.start(t.listen)
 	return t, nil
@@ -161,6 +171,20 @@ func (t *Transport) Close() error {
 		return fmt.Errorf("close transport: %w", err)
 	}
 	return nil
+}
+
+// SetCluster tells the cluster's id, where Options left it open. Until then only probes are taken. The first one counts.
+func (t *Transport) SetCluster(id string) {
+	if id != "" && !t.named.CompareAndSwap(nil, &id) && t.cluster() != id {
+		t.o.Logger.Error("a broker cannot change its cluster", "cluster", t.cluster(), "to", id)
+	}
+}
+
+func (t *Transport) cluster() string {
+	if id := t.named.Load(); id != nil {
+		return *id
+	}
+	return ""
 }
 
 // start runs f on a goroutine that Close waits for; false: the transport is closed.
@@ -211,6 +235,9 @@ func (t *Transport) peer(id raft.ServerID) *peer {
 			l := &p.links[i]
 			l.t, l.to, l.purpose, l.changed = t, id, control+purpose(i), make(chan struct{})
 		}
+		for m := range p.turns {
+			p.turns[m] = make(chan struct{}, callsMethod)
+		}
 		t.peers[id] = p
 	}
 	return p
@@ -251,12 +278,15 @@ func (t *Transport) listen() {
 func (t *Transport) serve(nc net.Conn, greeted func()) {
 	stop := context.AfterFunc(t.ctx, func() { _ = nc.Close() })
 	admitted, from, p, err := t.admit(t.ctx, nc)
+	if err == nil && p == probe {
+		err = t.answerProbe(admitted, from)
+	}
 	stop()
 	greeted()
-	if err != nil {
-		if t.ctx.Err() == nil {
-			t.o.Logger.Warn("refused a connection between brokers", "remote", nc.RemoteAddr(), "err", err)
-		}
+	if err != nil && t.ctx.Err() == nil {
+		t.o.Logger.Warn("refused a connection between brokers", "remote", nc.RemoteAddr(), "err", err)
+	}
+	if err != nil || p == probe {
 		_ = nc.Close()
 		return
 	}
