@@ -2,8 +2,8 @@ package placement
 
 import "time"
 
-// Leaderships go back to the preferred replicas gently: each only when it could have gone for quietTime without a break, one every balanceEvery from a
-// broker, and a partition that did not take to it is left alone for balanceRetry.
+// Leaderships go back to the preferred replicas gently: each only when it could have gone for quietTime without a break, one every
+// balanceEvery from a broker, and a partition that did not take to it is left alone for balanceRetry.
 const (
 	quietTime    = 15 * time.Second
 	balanceEvery = 250 * time.Millisecond

@@ -15,8 +15,9 @@ const DrainTimeout = 3 * time.Second
 
 const drainAtOnce = 64
 
-// Drain ends Run for good and hands over all leaderships, the controller group's too, side by side. It returns when none is left, or none that
-// could be handed over, or after 3 s, or when ctx ends; and how many it could not hand over of those that have other voters.
+// Drain ends Run for good and hands over all leaderships, the controller group's too, side by side. It returns when none is left,
+// or none that could be handed over, or after 3 s, or when ctx ends; and how many it could not hand over of those that have other
+// voters.
 func (k *Keeper) Drain(ctx context.Context) int {
 	k.drain.Do(func() { close(k.draining) })
 	ctx, cancel := context.WithTimeout(ctx, DrainTimeout)

@@ -12,8 +12,9 @@ import (
 // transferTimeout is how long a leader tries to hand over to one voter.
 const transferTimeout = 5 * time.Second
 
-// Elect hands the leadership of partitions, whoever leads them, to the preferred replica, and says for each what came of it:
-// nil when that leads; ErrUnknown; ErrNotNeeded; ErrNoPreferred; ErrNoLeader, also where the leader cannot be reached; or what went wrong there.
+// Elect hands the leadership of partitions, whoever leads them, to the preferred replica, and says for each what came of it: nil
+// when that leads; ErrUnknown; ErrNotNeeded; ErrNoPreferred; ErrNoLeader, also where the leader cannot be reached; or what went
+// wrong there.
 func (k *Keeper) Elect(ctx context.Context, ids []ID) map[ID]error {
 	v := k.sight()
 	errs := make(map[ID]error, len(ids))

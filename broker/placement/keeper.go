@@ -97,8 +97,8 @@ func (k *Keeper) changed() [3]<-chan struct{} {
 	return [3]<-chan struct{}{c.Changed(c.Image()), k.options.Peers.Changed(), k.options.Groups.Changed()}
 }
 
-// rest waits until it is time to look again: after pause, or as soon as there is anything to wake for, but not before the gap is over. It takes
-// outcomes meanwhile. false: it never is.
+// rest waits until it is time to look again: after pause, or as soon as there is anything to wake for, but not before the gap is
+// over. It takes outcomes meanwhile. false: it never is.
 func (k *Keeper) rest(ctx context.Context, pause time.Duration, wake [3]<-chan struct{}) bool {
 	gap, end := time.NewTimer(k.pace.gap), time.NewTimer(max(pause, k.pace.gap))
 	defer gap.Stop()
@@ -258,7 +258,8 @@ func brokersOf(ids []ServerID) []int32 {
 	return list
 }
 
-// grow lets the controller's leader raise the replicas of internal topics, once that has been due for settleTime. It returns whether it is due.
+// grow lets the controller's leader raise the replicas of internal topics, once that has been due for settleTime. It returns
+// whether it is due.
 func (k *Keeper) grow(ctx context.Context, v *sight) bool {
 	c := k.options.Controller
 	if k.growing || k.options.Internal == nil || !c.Leads() {

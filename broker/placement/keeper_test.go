@@ -195,8 +195,8 @@ func TestLearnersComeInTurn(t *testing.T) {
 	}
 }
 
-// TestRandomLife moves a partition about while brokers die and come back, disks are replaced and damaged and leaders change, with never more lost than
-// the voters stand. The world checks each change; in the end everything is where it was wanted last.
+// TestRandomLife moves a partition about while brokers die and come back, disks are replaced and damaged and leaders change, with
+// never more lost than the voters stand. The world checks each change; in the end everything is where it was wanted last.
 func TestRandomLife(t *testing.T) {
 	lives, first := 100, uint64(0)
 	if text := os.Getenv("QUIRE_PLACEMENT_LIVES"); text != "" { // how many, and with which seed to begin: "20000 0"

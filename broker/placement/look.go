@@ -10,8 +10,8 @@ import (
 	"github.com/quirelog/quire/segment"
 )
 
-// A member's log is level with the leader's where it ends there, or at most LevelEntries before it and had all of it at most LevelAge ago. Only
-// who is level becomes a voter, is given a leadership or counts for a majority before a change.
+// A member's log is level with the leader's where it ends there, or at most LevelEntries before it and had all of it at most
+// LevelAge ago. Only who is level becomes a voter, is given a leadership or counts for a majority before a change.
 const (
 	LevelEntries = 1024
 	LevelAge     = 10 * time.Second

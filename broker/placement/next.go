@@ -51,10 +51,10 @@ type change struct {
 
 // next says what a group needs now: its first step, or nothing, because all is well or because it has to wait.
 //
-// What always holds: a change of the voters leaves more than half of them alive, level and not fenced; one change is
-// committed before the next; a server becomes a voter only as a level learner; a wanted, live voter that is not fenced is never removed; a
-// fenced replica is reset only when a committed configuration is without it; unwanted voters go when the wanted ones have come.
-// It depends on nothing but s, so whoever leads next goes on where the last leader stopped.
+// What always holds: a change of the voters leaves more than half of them alive, level and not fenced; one change is committed
+// before the next; a server becomes a voter only as a level learner; a wanted, live voter that is not fenced is never removed; a
+// fenced replica is reset only when a committed configuration is without it; unwanted voters go when the wanted ones have come. It
+// depends on nothing but s, so whoever leads next goes on where the last leader stopped.
 func next(s *state) change {
 	if !s.committed {
 		return change{}

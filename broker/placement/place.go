@@ -146,8 +146,8 @@ func (c *chooser) hold(replicas []int32) {
 	}
 }
 
-// lead puts the one first that is the preferred leader of the fewest partitions; where that is no gain, replicas stay as they are. They must not
-// be counted.
+// lead puts the one first that is the preferred leader of the fewest partitions; where that is no gain, replicas stay as they are.
+// They must not be counted.
 func (c *chooser) lead(replicas []int32) []int32 {
 	best := slices.MinFunc(replicas, func(a, b int32) int { return cmp.Compare(c.all.Leaders[a], c.all.Leaders[b]) })
 	if c.all.Leaders[best] == c.all.Leaders[replicas[0]] {

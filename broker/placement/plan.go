@@ -61,8 +61,9 @@ func moves(ds []*draft) []Move {
 	return all
 }
 
-// PlanDrain moves every replica away from a broker. A partition that is being moved is planned anew, from where it is going. Nodes that are down
-// get nothing. controller.ErrUnknownBroker; ErrTooFewBrokers where the live others are too few for a partition's replicas.
+// PlanDrain moves every replica away from a broker. A partition that is being moved is planned anew, from where it is going. Nodes
+// that are down get nothing. controller.ErrUnknownBroker; ErrTooFewBrokers where the live others are too few for a partition's
+// replicas.
 func PlanDrain(image *controller.Image, nodes []Node, broker int32) ([]Move, error) {
 	if _, ok := image.Brokers[broker]; !ok {
 		return nil, fmt.Errorf("%w: %d", controller.ErrUnknownBroker, broker)
@@ -87,10 +88,13 @@ func PlanDrain(image *controller.Image, nodes []Node, broker int32) ([]Move, err
 	return moves(ds), nil
 }
 
-// PlanInternal raises internal topics to min(3, brokers) replicas. Partitions that are being moved are left alone, and those for which too few
-// of the brokers are up.
+// PlanInternal raises internal topics to min(3, brokers) replicas. Partitions that are being moved are left alone, and those for
+// which too few of the brokers are up.
 func PlanInternal(image *controller.Image, nodes []Node, internal func(topic string) bool) []Move {
 	factor := min(internalFactor, len(nodes))
+	if !lacksReplicas(image, factor, internal) { // the usual answer, and asked for often
+		return nil
+	}
 	ds := drafts(image, nodes)
 	for _, d := range ds {
 		for n, old := range d.replicas {
@@ -105,8 +109,18 @@ func PlanInternal(image *controller.Image, nodes []Node, internal func(topic str
 	return moves(ds)
 }
 
-// PlanEven moves replicas and preferred leaderships until the brokers that are up differ by as little as their racks allow. Partitions that are
-// being moved are left alone. Of each partition one replica is moved at most: with much to even out, ask again when that is done.
+func lacksReplicas(image *controller.Image, factor int, internal func(topic string) bool) bool {
+	for _, t := range image.Topics {
+		if internal(t.Name) && slices.ContainsFunc(t.Partitions, func(p controller.Partition) bool { return len(p.Replicas) < factor }) {
+			return true
+		}
+	}
+	return false
+}
+
+// PlanEven moves replicas and preferred leaderships until the brokers that are up differ by as little as their racks allow.
+// Partitions that are being moved are left alone. Of each partition one replica is moved at most: with much to even out, ask again
+// when that is done.
 func PlanEven(image *controller.Image, nodes []Node) []Move {
 	ds := drafts(image, nodes)
 	for _, mindTopic := range []bool{true, false} { // first what evens out the topics too
@@ -128,8 +142,8 @@ func PlanEven(image *controller.Image, nodes []Node) []Move {
 	return moves(ds)
 }
 
-// lighten moves one replica of a partition from a broker with more to one with less than that by more than one; mindTopic: only where the topic
-// is the more even for it. The replica does not go to a rack that has more of the partition.
+// lighten moves one replica of a partition from a broker with more to one with less than that by more than one; mindTopic: only
+// where the topic is the more even for it. The replica does not go to a rack that has more of the partition.
 func (d *draft) lighten(n int, mindTopic bool) {
 	old := d.replicas[n]
 	from := slices.MaxFunc(old, func(a, b int32) int { return cmp.Compare(d.all.Replicas[a], d.all.Replicas[b]) })
@@ -144,7 +158,10 @@ func (d *draft) lighten(n int, mindTopic bool) {
 		return
 	}
 	to := slices.MinFunc(free, func(a, b Node) int {
-		return cmp.Or(cmp.Compare(d.all.Replicas[a.ID], d.all.Replicas[b.ID]), cmp.Compare(d.topicLoad.Replicas[a.ID], d.topicLoad.Replicas[b.ID]))
+		return cmp.Or(
+			cmp.Compare(d.all.Replicas[a.ID], d.all.Replicas[b.ID]),
+			cmp.Compare(d.topicLoad.Replicas[a.ID], d.topicLoad.Replicas[b.ID]),
+		)
 	})
 	replicas := slices.Clone(old)
 	replicas[slices.Index(replicas, from)] = to.ID

@@ -108,7 +108,8 @@ func TestDrainRefusals(t *testing.T) {
 	}
 }
 
-// TestEvenPlan adds brokers to a cluster: in a few rounds they have their share, with no more moved than that, and racks stay as they were.
+// TestEvenPlan adds brokers to a cluster: in a few rounds they have their share, with no more moved than that, and racks stay as
+// they were.
 func TestEvenPlan(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 50 {

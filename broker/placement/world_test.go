@@ -164,7 +164,8 @@ func reassign(p controller.Partition, target []int32) controller.Partition {
 	not := func(list []int32) func(int32) bool { return func(id int32) bool { return slices.Contains(list, id) } }
 	removing := slices.DeleteFunc(slices.Clone(p.Replicas), not(target))
 	return controller.Partition{
-		Replicas: slices.Concat(target, removing), Target: target, Removing: removing, Adding: slices.DeleteFunc(slices.Clone(target), not(former)),
+		Replicas: slices.Concat(target, removing), Target: target, Removing: removing,
+		Adding: slices.DeleteFunc(slices.Clone(target), not(former)),
 	}
 }
 
