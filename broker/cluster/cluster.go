@@ -51,9 +51,10 @@ type Group interface {
 	Status() Status
 	// InSync lists the voters that are in sync. It is asked only where this broker leads.
 	InSync(now time.Time) []ServerID
-	// CallElection makes this broker stand for election, a candidate too, in a term that it has not voted in; it is dropped
-	// where one is called already, where this broker leads or has no vote, and while it has promised another not to.
-	CallElection()
+	// CallElection makes this broker stand for election, a candidate too, in a term that it has not voted in. It is dropped where
+	// one is called already, where this broker leads or has no vote, and while it has promised a leader not to. Promises to
+	// leaders of terms up to over bind nobody: each has said itself that it leads no more.
+	CallElection(over uint64)
 }
 
 // Groups are the Raft groups of this broker, that of the controller among them.
