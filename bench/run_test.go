@@ -15,7 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-const deadline = 30 * time.Second
+const deadline = 2 * time.Minute
 
 func startBroker(t *testing.T) []kgo.Opt {
 	t.Helper()
