@@ -17,9 +17,6 @@ type fsm struct {
 	nils []any // answers; Raft's FSM goroutine is done with them before it calls again
 }
 
-// committer is a transport that wants to know what is committed, to tell followers when nothing else is sent to them.
-type committer interface{ Committed(index uint64) }
-
 var errNoSnapshots = errors.New("checkpoints are written by the group, not by the library")
 
 // ApplyBatch commits batches and configurations in log order.
@@ -28,8 +25,8 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	refused := f.g.commit(logs)
 	f.g.applyMu.Unlock()
 	fail(refused, ErrNotLeader)
-	if c := f.g.committer; c != nil {
-		c.Committed(logs[len(logs)-1].Index)
+	if p := f.g.peers; p != nil {
+		p.Committed(logs[len(logs)-1].Index)
 	}
 	for len(f.nils) < len(logs) {
 		f.nils = append(f.nils, nil)
@@ -54,8 +51,12 @@ func (g *Group) commit(logs []*raft.Log) (refused []proposal) {
 		return nil
 	}
 	var trimmed trims
+	configured := g.configured.Load()
 	g.proposals.mu.Lock()
 	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			configured = l.Index
+		}
 		if l.Type != raft.LogCommand || segment.Index(l.Index) <= g.applied {
 			continue
 		}
@@ -75,6 +76,11 @@ func (g *Group) commit(logs []*raft.Log) (refused []proposal) {
 	clear(g.batches) // let go of the data
 	g.batches = g.batches[:0]
 	g.trim(&trimmed)
+	if configured != g.configured.Swap(configured) {
+		g.changed()
+	} else {
+		g.moves.signal()
+	}
 	return refused
 }
 

@@ -24,6 +24,9 @@ type GroupOptions struct {
 	// FarBehind is told that this replica needs entries up to index that leader no longer has one by one: its files must be
 	// pulled with Install and the group opened again. It is called again until that is done, and must not block. nil: nobody.
 	FarBehind func(leader ServerID, index segment.Index)
+	// Changed is told that the group's role, leader, term or members may have changed. It may be called by any goroutine, with
+	// locks held, and must not block or call the group. nil: nobody.
+	Changed func()
 }
 
 // Group is one partition's Raft group on this broker.
@@ -39,7 +42,7 @@ type GroupOptions struct {
 // them belong to whoever holds applyMu, proposals to whoever holds their lock.
 //
 // Lock order: proposing, then the proposals' lock; checkpointing, then applyMu, then the machine's own locks, the
-// proposals' lock or members.mu. Propose, Leader and Voters never wait for applyMu.
+// proposals' lock, members.mu or that of moves. Propose, Leader, Voters and Status never wait for applyMu.
 type Group struct {
 	node      *Node
 	options   GroupOptions
@@ -51,7 +54,8 @@ type Group struct {
 	snapshots snapshotStore
 	transport raft.Transport
 	lone      *loneTransport // transport, if it is one
-	committer committer      // transport, if it is one
+	peers     peers          // else transport
+	lag       lag
 	raft      *raft.Raft
 	started   chan struct{} // closed when raft may be used
 
@@ -67,6 +71,12 @@ type Group struct {
 	leading      segment.Term // the term in which this server leads, 0: it does not
 	announced    bool         // the machine knows that it leads
 	batches      []Committed  // reused between calls of Commit
+
+	serving    atomic.Uint64 // the term in which the machine knows that it leads, 0: it does not; written under applyMu
+	deserted   atomic.Uint64 // the newest term in which a voter is known to have voted for another: see Deserted
+	configured atomic.Uint64 // index of the newest configuration that was applied
+	changing   atomic.Bool   // a change of the members is under way
+	moves      moves
 
 	marked        atomic.Bool // the votes say that the group had a log
 	checkpointDue atomic.Bool

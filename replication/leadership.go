@@ -77,12 +77,14 @@ func (g *Group) gained(term segment.Term, settled bool) {
 func (g *Group) announce(term segment.Term) {
 	g.applyMu.Lock()
 	defer g.applyMu.Unlock()
-	if g.leading != term || g.announced {
+	if g.leading != term || g.announced || g.deserted.Load() > uint64(term) {
 		return
 	}
 	g.announced = true
+	g.serving.Store(uint64(term))
 	g.proposals.open() // before the machine hears of it, and lets anybody in
 	g.machine.Leading(true, term)
+	g.changed()
 }
 
 // startBarrier announces the leadership when the barrier comes back. Close waits for the goroutine (awaitBarrier).
@@ -107,24 +109,41 @@ func (g *Group) observe(o *raft.Observation) bool {
 	if state, ok := o.Data.(raft.RaftState); ok && state != raft.Leader {
 		g.lost()
 	}
+	switch o.Data.(type) {
+	case raft.RaftState, raft.LeaderObservation:
+		g.changed()
+	}
 	return false
 }
 
-// lost ends the leadership, if there is one. What is under way may have been stored, or be stored yet.
+// lost ends the leadership, if there is one: this server does not serve in its term again. What is under way may have been stored, or
+// be stored yet.
 func (g *Group) lost() {
 	why := ErrNotLeader
 	if g.raft.State() == raft.Shutdown {
 		why = ErrClosed
 	}
 	g.applyMu.Lock()
-	defer g.applyMu.Unlock()
 	left := g.proposals.shut(why)
 	term, announced := g.leading, g.announced
 	g.leading, g.announced = 0, false
+	g.serving.Store(0)
 	if announced {
 		g.machine.Leading(false, term)
 	}
 	fail(left, ErrUnknownOutcome)
+	g.applyMu.Unlock()
+	if term != 0 {
+		g.resign(uint64(term))
+	}
+	g.changed()
+}
+
+// resign lets the voters vote for another at once.
+func (g *Group) resign(term uint64) {
+	if g.peers != nil {
+		g.peers.Resign(term)
+	}
 }
 
 // regainAfter is how long a lone voter waits before it stands for election again after a failed store.
@@ -147,12 +166,16 @@ func (g *Group) storeFailed(logs []*raft.Log, err error) {
 		}
 	})
 	fail(taken, told)
-	if forGood || g.lone == nil || !g.members.newest.Load().lone {
+	g.changed()
+	if logs[0].Type == raft.LogNoop { // it leads, but lost() does not know it
+		g.resign(logs[0].Term)
+	}
+	if forGood || !g.members.newest.Load().lone {
 		return
 	}
 	g.lifeMu.Lock()
 	defer g.lifeMu.Unlock()
 	if !g.closing {
-		g.regain = time.AfterFunc(regainAfter, g.lone.callElection)
+		g.regain = time.AfterFunc(regainAfter, g.stand)
 	}
 }

@@ -101,6 +101,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		})
 	}
 	defer clear(s.entries) // Data is the caller's
+	if leads {
+		s.g.appending(logs[0])
+	}
 	if err := s.log.Append(s.entries, !leads); err != nil {
 		err = fmt.Errorf("store entries %d to %d: %w", logs[0].Index, logs[len(logs)-1].Index, err)
 		if leads {
@@ -118,6 +121,7 @@ func (s *logStore) stored(logs []*raft.Log, leads bool) error {
 			if err := s.members.add(segment.Index(l.Index), l.Data); err != nil {
 				return err
 			}
+			s.g.changed()
 		}
 		if l.Type == raft.LogConfiguration || l.Type == raft.LogCommand {
 			s.deliverable = segment.Index(l.Index)
@@ -151,5 +155,6 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 	}
 	s.members.truncateAfter(after)
 	s.deliverable = min(s.deliverable, after)
+	s.g.changed()
 	return nil
 }

@@ -14,24 +14,31 @@ import (
 
 // membership is a Raft configuration and the index of the entry that made it. It never changes.
 type membership struct {
-	index  segment.Index
-	config raft.Configuration
-	voters []ServerID
-	lone   bool // this server is the only voter: what it has stored is committed
-	alone  bool // and nobody else is in the configuration
+	index    segment.Index
+	config   raft.Configuration
+	voters   []ServerID
+	learners []ServerID // the other members
+	lone     bool       // this server is the only voter: what it has stored is committed
+	alone    bool       // and nobody else is in the configuration
 }
 
 func newMembership(index segment.Index, c raft.Configuration, self ServerID) *membership {
 	m := &membership{index: index, config: c}
 	for _, s := range c.Servers {
 		if s.Suffrage == raft.Voter {
-			m.voters = append(m.voters, ServerID(s.ID))
+			m.voters = append(m.voters, s.ID)
+		} else {
+			m.learners = append(m.learners, s.ID)
 		}
 	}
 	m.lone = len(m.voters) == 1 && m.voters[0] == self
 	m.alone = m.lone && len(c.Servers) == 1
 	return m
 }
+
+// votes says whether a server has a vote, has whether it is a member at all.
+func (m *membership) votes(id ServerID) bool { return slices.Contains(m.voters, id) }
+func (m *membership) has(id ServerID) bool   { return m.votes(id) || slices.Contains(m.learners, id) }
 
 // members are the configurations that the log holds. As in Raft, the newest one counts from the moment that it is stored,
 // and the one before counts again when a truncation takes it away.

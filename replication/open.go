@@ -83,6 +83,7 @@ func (g *Group) restore() error {
 			return fmt.Errorf("%w: checkpoint at entry %d: %w", ErrDamaged, c.Index, err)
 		}
 		g.members.reset(newMembership(state.configIndex, state.config, g.node.options.Self))
+		g.configured.Store(uint64(state.configIndex))
 	}
 	if err := g.machine.Restore(state.machine); err != nil {
 		return fmt.Errorf("restore the state of entry %d: %w", c.Index, err)
@@ -114,6 +115,7 @@ func (g *Group) replay() error {
 	if last := g.log.LastIndex(); last > g.applied {
 		g.applied, g.appliedTerm = last, term
 	}
+	g.configured.Store(uint64(m.index))
 	g.snapshots.opening = snapshotMeta(g.applied, g.appliedTerm, m.index, m.config)
 	return nil
 }
@@ -192,10 +194,13 @@ func (g *Group) raftConfig() *raft.Config {
 func (g *Group) start() error {
 	if make := g.node.options.Transport; make != nil {
 		g.transport = make(g.options.ID)
-		g.committer, _ = g.transport.(committer)
+		g.peers, _ = g.transport.(peers)
 	} else {
 		g.lone = newLoneTransport(g.node.options.Self)
 		g.transport = g.lone
+	}
+	if g.peers != nil {
+		g.peers.Fresh(func() bool { return g.log.LastIndex() <= 1 })
 	}
 	stable := stableStore{g.node.votes, g.options.ID}
 	g.store.headerOnly.Store(true)

@@ -65,6 +65,21 @@ func (q *proposals) open() {
 	}
 }
 
+// refuse lets nothing in from now on, with why. What is under way stays, and has its outcome.
+func (q *proposals) refuse(why error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed == nil {
+		q.closed = why
+	}
+}
+
+func (q *proposals) empty() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head == len(q.items)
+}
+
 // shut refuses what comes from now on with why and returns what is under way. ErrClosed is for good.
 func (q *proposals) shut(why error) []proposal {
 	q.mu.Lock()

@@ -2,9 +2,12 @@ package replication
 
 import (
 	"context"
+	"errors"
 
 	"github.com/quirelog/quire/replication/transport"
 )
+
+var errUnbuilt = errors.New("not built yet")
 
 // HandleManifest answers MethodManifest: the files of a group's log up to its newest checkpoint. They stay as they are until the other broker has the group's log.
 func (n *Node) HandleManifest(ctx context.Context, from ServerID, body []byte) ([]byte, error) {
