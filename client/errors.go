@@ -109,7 +109,9 @@ func (c *Client) explain(err error, op string, args ...any) error {
 
 // IsDamaged says whether records were not what their checksum says when they were read. Where that is so again for the same offset, the
 // broker's file is damaged. kgo has only words for it.
-func IsDamaged(err error) bool { return err != nil && strings.Contains(err.Error(), "does not match calculated crc") }
+func IsDamaged(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "does not match calculated crc")
+}
 
 // unanswered says whether err may come of there being no broker.
 func unanswered(err error) bool {
