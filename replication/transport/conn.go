@@ -68,6 +68,7 @@ const writeTime = 10 * time.Second
 type conn struct {
 	t       *Transport
 	peer    raft.ServerID
+	pact    *pact // with the peer
 	purpose purpose
 	link    *link // of the dialer; nil: this is the acceptor's side
 	net     net.Conn
@@ -89,7 +90,7 @@ type conn struct {
 
 func newConn(t *Transport, nc net.Conn, peer raft.ServerID, p purpose, l *link) *conn {
 	c := &conn{
-		t: t, peer: peer, purpose: p, link: l, net: nc, in: newReader(nc), out: newOutbox(),
+		t: t, peer: peer, pact: t.pacts.of(peer), purpose: p, link: l, net: nc, in: newReader(nc), out: newOutbox(),
 		broken: make(chan struct{}), pending: map[uint32]waiter{},
 	}
 	c.life, c.end = context.WithCancel(t.ctx)
@@ -265,6 +266,8 @@ func (c *conn) answered(kind byte, b []byte) error {
 			c.settle(seq, outcome{answer: answer{seq: seq, code: code}, body: body})
 		}
 		return err
+	case kindPulsed:
+		return c.pulse(kind, b)
 	case kindPong:
 		return nil
 	}
@@ -291,11 +294,15 @@ func (c *conn) asked(kind byte, b []byte) error {
 		}
 		command, data, err := decodeCommand(c.peer, &r)
 		if err == nil {
-			c.t.take(&incoming{c: c, head: head{group: r.group, seq: r.seq}, what: r.what, command: command, data: data})
+			c.t.take(&incoming{
+				c: c, head: head{group: r.group, seq: r.seq}, what: r.what, command: command, data: data, transfer: r.transfers(),
+			})
 		}
 		return err
 	case kindCall:
 		return c.called(b)
+	case kindPulse:
+		return c.pulse(kind, b)
 	case kindPing:
 		c.out.add(func(b []byte) []byte { return appendFrameHead(b, kindPong, 0) }, nil)
 		return nil

@@ -17,6 +17,7 @@ import (
 //	request  to the acceptor, on a control connection: number (4), what (1), group (20), body
 //	reply    to the dialer: number (4), code (1), body, or the reason of a failure
 //	ping     to the acceptor, who answers with pong; both are empty
+//	pulse    to the acceptor, on a control connection, who answers with pulsed; see bulletin.go
 //	call     to the acceptor, on a control or bulk connection: number (4), method (1), milliseconds that the caller waits (4), body;
 //	         answered with a reply
 //	probe    on a probe connection, first to the acceptor and then to the dialer: the question, the answer
@@ -30,6 +31,8 @@ const (
 	kindPong
 	kindCall
 	kindProbe
+	kindPulse
+	kindPulsed
 )
 
 const (

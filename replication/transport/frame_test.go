@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -19,6 +20,11 @@ import (
 var (
 	testGroup = GroupID{Topic: [16]byte{0xaa, 1, 15: 0xbb}, Partition: 7}
 	testHead  = head{group: testGroup, seq: 9, term: 5, prevIndex: 40, prevTerm: 4, commit: 39}
+
+	testBulletin = bulletin{
+		process: 1, list: 2, ackProcess: 3, ackList: 4, ackedTo: 5, upTo: 9, whole: true,
+		notices: []notice{{8, deserted, testGroup, 6}, {9, resigned, testGroup, 5}},
+	}
 
 	testConfiguration = raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: "1-a", Address: "1-a"}}}
 )
@@ -58,11 +64,18 @@ func TestFrameFormats(t *testing.T) {
 	golden(t, "answer", a.encode(nil), "00000009 03 0000000000000006 000000000000000c")
 	r := request{seq: 9, what: askVote, group: testGroup, body: encodeVote(&raft.RequestVoteRequest{
 		Term: 6, LastLogIndex: 43, LastLogTerm: 5, LeadershipTransfer: true,
-	})}
+	}, false)}
 	golden(t, "vote", r.encode(nil), "00000033 04 00000009 01"+group+"0000000000000006 000000000000002b 0000000000000005 01")
 	golden(t, "reply", encodeReply(nil, 9, codeOK, encodeResponse(&raft.RequestVoteResponse{Term: 6, Granted: true})),
 		"0000000f 05 00000009 01 0000000000000006 01")
 	golden(t, "ping", appendFrameHead(nil, kindPing, 0), "00000001 06")
+	golden(t, "call", append(encodeCall(nil, 9, MethodStates, 3*time.Second, 4), "body"...), "0000000e 08 00000009 02 00000bb8 626f6479")
+	golden(t, "pulse", encodePulse(nil, kindPulse, 77, &testBulletin), "00000088 0a 000000000000004d 0000000000000001 0000000000000002"+
+		"0000000000000003 0000000000000004 0000000000000005 0000000000000009 01 00000002"+
+		"0000000000000008 01"+group+"0000000000000006 0000000000000009 03"+group+"0000000000000005")
+	if at, b, err := decodePulse(encodePulse(nil, kindPulse, 77, &testBulletin)[frameHead:]); err != nil || at != 77 || !reflect.DeepEqual(b, testBulletin) {
+		t.Errorf("pulse of %d comes back as %+v, %v", at, b, err)
+	}
 
 	got, entries, err := decodeAppend(appendFrame(testHead, testEntries()))
 	if err != nil || got != testHead || !reflect.DeepEqual(entries, testEntries()) {
@@ -116,6 +129,17 @@ func checkFrame(t testing.TB, b []byte) {
 		}
 		_, _, _ = decodeCommand("1-a", &r)
 	}
+	if at, t2, err := decodePulse(b); err == nil && b[56] <= 1 {
+		if out := encodePulse(nil, kindPulse, at, &t2)[frameHead:]; !bytes.Equal(out, b) {
+			t.Errorf("pulse %x comes out as %x", b, out)
+		}
+	}
+	if c, err := decodeCall(b); err == nil {
+		if out := append(encodeCall(nil, c.seq, c.method, c.wait, len(c.body)), c.body...)[frameHead:]; !bytes.Equal(out, b) {
+			t.Errorf("call %x comes out as %x", b, out)
+		}
+	}
+	_, _ = readProbe(bytes.NewReader(b))
 	if seq, code, body, err := decodeReply(b); err == nil {
 		if out := encodeReply(nil, seq, code, body)[frameHead:]; !bytes.Equal(out, b) {
 			t.Errorf("reply %x comes out as %x", b, out)
@@ -158,13 +182,17 @@ func seedFrames() [][]byte {
 	a := answer{seq: 9, code: codeOK, term: 6, last: 12}
 	seeds := [][]byte{appendFrame(testHead, testEntries()), h.encode(h.encode(nil)), a.encode(a.encode(nil))}
 	for _, r := range []request{
-		{seq: 1, what: askVote, body: encodeVote(&raft.RequestVoteRequest{Term: 6})},
+		{seq: 1, what: askVote, body: encodeVote(&raft.RequestVoteRequest{Term: 6}, false)},
 		{seq: 2, what: askPreVote, body: encodePreVote(&raft.RequestPreVoteRequest{Term: 6})},
 		{seq: 3, what: askTimeoutNow},
 		{seq: 4, what: askInstall, body: append(make([]byte, 32), raft.EncodeConfiguration(testConfiguration)...)},
+		{seq: 5, what: askSnapshot, group: ControllerGroup, body: append(encodeSnapshot(&raft.InstallSnapshotRequest{
+			Configuration: raft.EncodeConfiguration(testConfiguration),
+		}), "data"...)},
 	} {
 		seeds = append(seeds, r.encode(nil)[frameHead:])
 	}
+	seeds = append(seeds, encodePulse(nil, kindPulse, 77, &testBulletin)[frameHead:], encodeCall(nil, 9, MethodStates, time.Second, 0)[frameHead:])
 	return append(seeds, encodeReply(nil, 9, codeOK, make([]byte, 9))[frameHead:])
 }
 
@@ -238,6 +266,10 @@ func TestFrameLimits(t *testing.T) {
 		{"larger than an append may be", data, kindAppend, 1<<20 + 2},
 		{"an append on a control connection", control, kindAppend, maxSmall + 2},
 		{"large, and no append", data, kindRequest, maxSmall + 2},
+		{"a large call on a control connection", control, kindCall, maxSmall + 2},
+		{"larger than a call may be", bulk, kindCall, callHead + maxCall + 2},
+		{"larger than a snapshot may be", bulk, kindRequest, 1<<20 + 2},
+		{"an append on a bulk connection", bulk, kindAppend, maxSmall + 2},
 		{"all ones", data, kindAppend, 1<<32 - 1},
 	} {
 		b := append(binary.BigEndian.AppendUint32(nil, c.length), c.kind)

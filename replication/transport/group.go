@@ -3,6 +3,7 @@ package transport
 import (
 	"fmt"
 	"io"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,9 +31,12 @@ type Group struct {
 	closing       sync.Once
 	commit        atomic.Uint64 // see Committed
 	control, data queue
+	ballot        ballot
+	calling       atomic.Bool // see CallElection
+	onMatch       atomic.Pointer[func(raft.ServerID, uint64)]
 
-	mu      sync.Mutex
-	streams map[raft.ServerAddress]*stream
+	mu      sync.Mutex // held while streams is replaced
+	streams atomic.Pointer[map[raft.ServerAddress]*stream]
 }
 
 var (
@@ -61,6 +65,7 @@ func (g *Group) SetHeartbeatHandler(func(raft.RPC)) {}
 func (g *Group) Close() error {
 	g.closing.Do(func() {
 		close(g.done)
+		g.t.pacts.leave(&g.ballot, g.t.now())
 		g.t.mu.Lock()
 		defer g.t.mu.Unlock()
 		if g.t.groups[g.id] == g {
@@ -71,24 +76,28 @@ func (g *Group) Close() error {
 }
 
 func (g *Group) stream(to raft.ServerAddress) *stream {
+	if s := (*g.streams.Load())[to]; s != nil {
+		return s
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := g.streams[to]
-	if s == nil {
-		s = &stream{g: g, peer: g.t.peer(raft.ServerID(to)), freed: make(chan struct{})}
-		g.streams[to] = s
+	old := *g.streams.Load()
+	if s := old[to]; s != nil {
+		return s
 	}
+	p := g.t.peer(raft.ServerID(to))
+	s := &stream{g: g, peer: p, freed: make(chan struct{}), backing: backing{pact: p.pact}}
+	streams := map[raft.ServerAddress]*stream{to: s}
+	maps.Copy(streams, old)
+	g.streams.Store(&streams)
 	return s
 }
 
 // Committed tells the group's commit index. If this broker leads, its followers hear of it within Options.Coalesce even where nothing
 // else is sent to them; Raft alone tells them with its next request, or after CommitTimeout.
 func (g *Group) Committed(index uint64) {
-	for old := g.commit.Load(); index > old && !g.commit.CompareAndSwap(old, index); old = g.commit.Load() {
-	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	for _, s := range g.streams {
+	raise(&g.commit, index)
+	for _, s := range *g.streams.Load() {
 		s.mu.Lock()
 		s.tell()
 		s.mu.Unlock()
@@ -211,37 +220,6 @@ func (g *Group) send(p purpose, to raft.ServerAddress, r request, data []byte, t
 		c.settle(r.seq, outcome{}) // a late reply finds nobody; a has room for this
 	}
 	return o.body, err
-}
-
-// voteTime is how long a vote is waited for: by then the next election may be on.
-const voteTime = 2 * time.Second
-
-// RequestVote asks a peer for its vote.
-func (g *Group) RequestVote(
-	_ raft.ServerID, to raft.ServerAddress, r *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
-) (err error) {
-	body, err := g.ask(askVote, to, encodeVote(r), min(voteTime, g.t.o.Timeout))
-	if err == nil {
-		resp.Term, resp.Granted, err = decodeResponse(body)
-	}
-	return wrap("vote of", to, err)
-}
-
-// RequestPreVote asks a peer whether it would vote.
-func (g *Group) RequestPreVote(
-	_ raft.ServerID, to raft.ServerAddress, r *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
-) error {
-	body, err := g.ask(askPreVote, to, encodePreVote(r), min(voteTime, g.t.o.Timeout))
-	if err == nil {
-		resp.Term, resp.Granted, err = decodeResponse(body)
-	}
-	return wrap("pre-vote of", to, err)
-}
-
-// TimeoutNow asks a peer to stand for election.
-func (g *Group) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, _ *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
-	_, err := g.ask(askTimeoutNow, to, nil, min(voteTime, g.t.o.Timeout))
-	return wrap("election by", to, err)
 }
 
 // InstallSnapshot tells a peer of the checkpoint that it needs. A partition's carries no data: the peer pulls the files, and until its

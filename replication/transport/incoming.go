@@ -10,14 +10,15 @@ import (
 
 // incoming is a request from another broker.
 type incoming struct {
-	c       *conn
-	head    head // of a request that is no append: group and seq only
-	what    byte // 0: an append
-	command any
-	data    []byte // of a snapshot
-	bytes   int
-	beat    bool        // it came with others, and so goes the answer
-	merged  []*incoming // appends that were made part of this one
+	c        *conn // nil: it is this broker's own
+	head     head  // of a request that is no append: group and seq only
+	what     byte  // 0: an append
+	command  any
+	data     []byte // of a snapshot
+	transfer bool   // a vote in an election that the leader has called
+	bytes    int
+	beat     bool        // it came with others, and so goes the answer
+	merged   []*incoming // appends that were made part of this one
 }
 
 // respond sends what Raft has answered, in the order of the requests. A checkpoint that was refused is to be pulled first, which is
@@ -72,6 +73,9 @@ func (r *incoming) answer(a answer) {
 const maxReason = 1 << 10
 
 func (r *incoming) reply(code byte, body []byte) {
+	if r.c == nil {
+		return
+	}
 	body = body[:min(len(body), maxReason)]
 	r.c.out.add(func(b []byte) []byte { return encodeReply(b, r.head.seq, code, body) }, nil)
 }
@@ -103,6 +107,9 @@ func (g *Group) push(r *incoming) {
 	}
 	q.mu.Unlock()
 	if full {
+		if r.c == nil {
+			g.calling.Store(false)
+		}
 		r.refuse(codeBusy, "")
 	}
 }
@@ -157,6 +164,12 @@ func (r *incoming) merge(next *incoming) bool {
 
 // hand gives a request to Raft and waits for the answer.
 func (g *Group) hand(r *incoming) {
+	if r.c == nil {
+		defer g.calling.Store(false)
+	}
+	if !g.admits(r) {
+		return
+	}
 	resp := make(chan raft.RPCResponse, 1)
 	rpc := raft.RPC{Command: r.command, RespChan: resp}
 	if r.what == askInstall {
@@ -172,6 +185,7 @@ func (g *Group) hand(r *incoming) {
 	}
 	select {
 	case a := <-resp:
+		g.settles(r, &a)
 		r.respond(a)
 	case <-g.done:
 		r.absent()

@@ -14,6 +14,7 @@ import (
 // peer is another broker, as one to send to.
 type peer struct {
 	id    raft.ServerID
+	pact  *pact
 	links [purposes]link                // by purpose, from control on
 	turns [lastMethod + 1]chan struct{} // a place for each call under way, by method
 }
@@ -24,6 +25,8 @@ func (p *peer) link(to purpose) *link { return &p.links[to-control] }
 const (
 	firstBackoff = 20 * time.Millisecond
 	lastBackoff  = time.Second
+	keptBackoff  = 250 * time.Millisecond // the longest to a broker that is watched
+	keptTime     = 2 * time.Second        // for an attempt then
 )
 
 // link is the connection to a peer for a purpose, as long as somebody wants it. While it is wanted and there is none, one goroutine dials.
@@ -37,8 +40,9 @@ type link struct {
 	changed  chan struct{} // closed when there is another, or an attempt has failed
 	dialling bool
 	waiting  int
-	failures int // in a row
-	failed   int // attempts in all
+	kept     bool // even where nobody waits
+	failures int  // in a row
+	failed   int  // attempts in all
 	err      error
 }
 
@@ -131,6 +135,16 @@ func (l *link) want() (c *conn, changed <-chan struct{}, failed int) {
 	return nil, l.changed, l.failed
 }
 
+// keep says whether the connection is wanted even where nobody waits for it.
+func (l *link) keep(kept bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.kept = kept
+	if kept && l.c == nil && !l.dialling && l.t.start(l.dial) {
+		l.dialling = true
+	}
+}
+
 // dial dials until it is connected or nobody waits. Then it serves the connection.
 func (l *link) dial() {
 	for l.pause() {
@@ -151,12 +165,15 @@ func (l *link) dial() {
 // pause waits before the next attempt; false: the transport has been closed.
 func (l *link) pause() bool {
 	l.mu.Lock()
-	failures := l.failures
+	failures, last := l.failures, lastBackoff
+	if l.kept {
+		last = keptBackoff
+	}
 	l.mu.Unlock()
 	if failures == 0 {
 		return l.t.ctx.Err() == nil
 	}
-	d := min(firstBackoff<<min(failures-1, 10), lastBackoff)
+	d := min(firstBackoff<<min(failures-1, 10), last)
 	timer := time.NewTimer(d/2 + rand.N(d/2+1))
 	defer timer.Stop()
 	select {
@@ -165,6 +182,16 @@ func (l *link) pause() bool {
 	case <-l.t.ctx.Done():
 		return false
 	}
+}
+
+// patience is what an attempt may take.
+func (l *link) patience() time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kept {
+		return min(keptTime, l.t.o.greeting)
+	}
+	return l.t.o.greeting
 }
 
 // dialled notes how an attempt ended, and says whether it was the last.
@@ -180,7 +207,7 @@ func (l *link) dialled(c *conn, err error) (last bool) {
 		if l.failures == 1 {
 			l.t.o.Logger.Warn("cannot connect to a broker, trying again", "broker", l.to, "err", err)
 		}
-		l.dialling = l.waiting > 0
+		l.dialling = l.waiting > 0 || l.kept
 		return !l.dialling
 	}
 	l.failures, l.dialling = 0, false
@@ -207,7 +234,7 @@ func (t *Transport) connect(l *link) (*conn, error) {
 	if err != nil {
 		return nil, fmt.Errorf("address of %s: %w", l.to, err)
 	}
-	ctx, cancel := context.WithTimeout(t.ctx, t.o.greeting)
+	ctx, cancel := context.WithTimeout(t.ctx, l.patience())
 	defer cancel()
 	nc, err := t.o.Dial(ctx, addr)
 	if err != nil {

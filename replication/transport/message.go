@@ -10,7 +10,8 @@ import (
 
 // What a request asks for, and its body:
 //
-//	vote         term, last index, last term (8 each), leadership transfer (1); replied with term (8), granted (1)
+//	vote         term, last index, last term (8 each), flags (1): 1 whatever leader there is, 2 it has asked for that; replied with term (8),
+//	             granted (1)
 //	pre-vote     the same, without the last byte
 //	timeout now  nothing; replied with nothing
 //	install      term, last index, last term, index of the configuration (8 each), configuration; replied with term (8), done (1)
@@ -42,9 +43,20 @@ func boolByte(v bool) byte {
 	return 0
 }
 
-func encodeVote(r *raft.RequestVoteRequest) []byte {
-	return append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm), boolByte(r.LeadershipTransfer))
+// The flags of a vote.
+const (
+	flagAnyLeader = 1 // the library's LeadershipTransfer: it is set for every election that was called
+	flagTransfer  = 2 // the leader has called this one, and stopped to answer before
+)
+
+func encodeVote(r *raft.RequestVoteRequest, transfer bool) []byte {
+	flags := boolByte(r.LeadershipTransfer) * flagAnyLeader
+	flags |= boolByte(transfer) * flagTransfer
+	return append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm), flags)
 }
+
+// transfers says whether a request is for a vote in an election that the leader has called. It is one that decodeCommand has passed.
+func (r *request) transfers() bool { return r.what == askVote && r.body[24]&flagTransfer != 0 }
 
 func encodePreVote(r *raft.RequestPreVoteRequest) []byte {
 	return appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm)
@@ -99,7 +111,7 @@ func decodeSmall(from raft.ServerID, what byte, b []byte) (any, error) {
 	switch what {
 	case askVote:
 		return &raft.RequestVoteRequest{
-			RPCHeader: h, Term: u64(0), Candidate: h.Addr, LastLogIndex: u64(1), LastLogTerm: u64(2), LeadershipTransfer: b[24] == 1,
+			RPCHeader: h, Term: u64(0), Candidate: h.Addr, LastLogIndex: u64(1), LastLogTerm: u64(2), LeadershipTransfer: b[24]&flagAnyLeader != 0,
 		}, nil
 	case askPreVote:
 		return &raft.RequestPreVoteRequest{RPCHeader: h, Term: u64(0), LastLogIndex: u64(1), LastLogTerm: u64(2)}, nil

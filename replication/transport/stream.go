@@ -34,8 +34,9 @@ var (
 // the newest entry that the peer is known to hold as this server had it in term; it never goes back within a term. Lock order: stream,
 // then pipeline or coalescer.
 type stream struct {
-	g    *Group
-	peer *peer
+	g       *Group
+	peer    *peer
+	backing backing
 
 	mu                       sync.Mutex
 	requests, entries, bytes int
@@ -107,6 +108,7 @@ type sent struct {
 	entries, bytes int
 	head           head
 	last, lastTerm uint64 // of the newest entry that the follower holds if it accepts
+	mark           mark
 	next           waiter
 }
 
@@ -121,10 +123,11 @@ func (f *sent) done(o outcome) {
 		close(s.freed)
 		s.freed = make(chan struct{})
 	}
-	if o.err == nil && o.code == codeOK {
-		s.matched(f.head.term, f.last, f.lastTerm)
-	}
+	moved := o.err == nil && o.code == codeOK && s.matched(f.head.term, f.last, f.lastTerm, f.mark)
 	s.mu.Unlock()
+	if moved {
+		s.tellMatch(f.last)
+	}
 	f.next.done(o)
 }
 
@@ -133,7 +136,7 @@ func (s *stream) send(c *conn, h head, entries []*raft.Log, bytes int, next wait
 	if err := s.reserve(c, len(entries), bytes, wait); err != nil {
 		return err
 	}
-	f := &sent{s: s, c: c, entries: len(entries), bytes: bytes, head: h, last: h.prevIndex, lastTerm: h.prevTerm, next: next}
+	f := &sent{s: s, c: c, entries: len(entries), bytes: bytes, head: h, last: h.prevIndex, lastTerm: h.prevTerm, mark: s.backing.mark(), next: next}
 	if n := len(entries); n > 0 {
 		f.last, f.lastTerm = entries[n-1].Index, entries[n-1].Term
 	}
@@ -160,22 +163,34 @@ func (nobody) done(outcome) {}
 func (s *stream) saw(h *head) {
 	if h.term > s.term {
 		s.term, s.match, s.matchTerm, s.told = h.term, 0, 0, 0
+		raise(&s.g.ballot.led, h.term)
 	}
 	if h.term == s.term {
 		s.told = max(s.told, h.commit)
 	}
 }
 
-// matched notes that the peer holds the log up to an entry. s.mu is held.
-func (s *stream) matched(term, index, entryTerm uint64) {
+// matched notes that the peer holds the log up to an entry, by its answer to what was sent at a mark. It says whether that is news. s.mu is held.
+func (s *stream) matched(term, index, entryTerm uint64, at mark) (moved bool) {
 	if term != s.term {
-		return
+		return false
 	}
 	s.matchAt = time.Now()
 	if index > s.match {
-		s.match, s.matchTerm = index, entryTerm
+		s.match, s.matchTerm, moved = index, entryTerm, true
+	}
+	if s.matchTerm == term {
+		s.backing.acknowledged(term, at)
 	}
 	s.tell()
+	return moved
+}
+
+// tellMatch tells whoever wants to know. s.mu is not held.
+func (s *stream) tellMatch(index uint64) {
+	if f := s.g.onMatch.Load(); f != nil {
+		(*f)(s.peer.id, index)
+	}
 }
 
 // tell has the peer told of a newer commit index before long, unless a request does so first. s.mu is held.
@@ -190,21 +205,25 @@ func (s *stream) beat(c *conn, h head, next waiter) error {
 	s.mu.Lock()
 	s.saw(&h)
 	s.mu.Unlock()
-	return c.beats.beat(h, &beaten{s, h, next})
+	return c.beats.beat(h, &beaten{s, h, s.backing.mark(), next})
 }
 
 // beaten is an append without entries under way.
 type beaten struct {
 	s    *stream
 	head head
+	mark mark
 	next waiter
 }
 
 func (f *beaten) done(o outcome) {
 	if o.err == nil && o.code == codeOK {
 		f.s.mu.Lock()
-		f.s.matched(f.head.term, f.head.prevIndex, f.head.prevTerm)
+		moved := f.s.matched(f.head.term, f.head.prevIndex, f.head.prevTerm, f.mark)
 		f.s.mu.Unlock()
+		if moved {
+			f.s.tellMatch(f.head.prevIndex)
+		}
 	}
 	f.next.done(o)
 }

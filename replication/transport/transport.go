@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
+	"math/rand/v2"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -92,7 +94,7 @@ func (o *Options) complete() error {
 	}
 	for d, standard := range map[*time.Duration]time.Duration{
 		&o.Coalesce: 20 * time.Millisecond, &o.Ping: time.Second, &o.Timeout: 10 * time.Second, &o.Hold: 2 * time.Second,
-		&o.greeting: 5 * time.Second,
+		&o.greeting: 5 * time.Second, &o.PingEvery: 200 * time.Millisecond, &o.DeadAfter: time.Second,
 	} {
 		if *d == 0 {
 			*d = standard
@@ -114,7 +116,8 @@ func (o *Options) complete() error {
 
 // Transport is a broker's connections to its peers.
 //
-// Lock order: mu is a leaf, but for the locks of a connection's outbox and coalescer.
+// Lock order: mu is a leaf, but for the locks of a connection's outbox and coalescer, and pacts.mu, which is one. pact.handling comes before
+// all of them.
 type Transport struct {
 	o      Options
 	begun  time.Time
@@ -124,13 +127,18 @@ type Transport struct {
 
 	named atomic.Pointer[string] // the cluster's id; nil: it is not known yet
 	calls calls
+	pacts *pacts
 
-	mu     sync.Mutex
-	closed bool
-	groups map[GroupID]*Group
-	held   map[GroupID]*held
-	peers  map[raft.ServerID]*peer
-	conns  map[*conn]struct{}
+	watching sync.Once     // the detector's goroutine runs from the first Watch on
+	look     chan struct{} // wakes it
+
+	mu      sync.Mutex
+	closed  bool
+	groups  map[GroupID]*Group
+	held    map[GroupID]*held
+	peers   map[raft.ServerID]*peer
+	conns   map[*conn]struct{}
+	toWatch map[raft.ServerID]*peer // replaced, never changed
 }
 
 // New starts to listen.
@@ -140,7 +148,7 @@ func New(o Options) (*Transport, error) {
 	}
 	t := &Transport{
 		o: o, begun: time.Now(), groups: map[GroupID]*Group{}, held: map[GroupID]*held{}, peers: map[raft.ServerID]*peer{},
-		conns: map[*conn]struct{}{}, calls: calls{serving: map[raft.ServerID]int{}},
+		pacts: newPacts(1 + rand.Uint64N(math.MaxUint64)), look: make(chan struct{}, 1), conns: map[*conn]struct{}{}, calls: calls{serving: map[raft.ServerID]int{}},
 	}
 	t.SetCluster(o.Cluster)
 	t.ctx, t.cancel = context.WithCancel(context.Background())
@@ -216,7 +224,10 @@ func (t *Transport) untrack(c *conn) {
 
 // Group is the group's transport, from now on the one that its requests go to. Requests that came while it was not open are tried again.
 func (t *Transport) Group(id GroupID) *Group {
-	g := &Group{t: t, id: id, rpcs: make(chan raft.RPC), done: make(chan struct{}), streams: map[raft.ServerAddress]*stream{}}
+	g := &Group{t: t, id: id, rpcs: make(chan raft.RPC), done: make(chan struct{})}
+	g.streams.Store(&map[raft.ServerAddress]*stream{})
+	g.ballot.group, g.ballot.free = id, id == ControllerGroup
+	t.pacts.join(&g.ballot)
 	t.mu.Lock()
 	t.groups[id] = g
 	h := t.held[id]
@@ -230,7 +241,7 @@ func (t *Transport) peer(id raft.ServerID) *peer {
 	defer t.mu.Unlock()
 	p := t.peers[id]
 	if p == nil {
-		p = &peer{id: id}
+		p = &peer{id: id, pact: t.pacts.of(id)}
 		for i := range p.links {
 			l := &p.links[i]
 			l.t, l.to, l.purpose, l.changed = t, id, control+purpose(i), make(chan struct{})

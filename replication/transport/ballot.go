@@ -1,0 +1,218 @@
+package transport
+
+import (
+	"maps"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// leader is whom a group is known to have.
+type leader struct {
+	id   raft.ServerID
+	term uint64
+	life uint64 // of that broker: another process of it has no leaderships of this one
+}
+
+// ballot is a group's part in the pacts.
+//
+// What always holds: while known is set, this broker has acknowledged an append of that leader in that term, and has not helped anybody to
+// be elected in a later one. It is written with pacts.mu held, as is the rest but for what is atomic.
+type ballot struct {
+	group GroupID
+	free  bool          // nobody asks for a lease on the group (the controller's): no promise binds it
+	fresh func() bool   // the log holds nothing but its bootstrap; nil: it may hold more
+	shut  time.Duration // until then it helps nobody
+
+	known    atomic.Pointer[leader]
+	voted    uint64        // the newest term in which this broker has helped to elect
+	transfer uint64        // the term in which this broker may stand by the will of the leader before
+	led      atomic.Uint64 // the newest term in which this broker has sent something as leader
+	against  atomic.Uint64 // the newest term in which a voter is known to have helped another
+}
+
+// join begins a group's part. What it may have promised in an earlier part, which it has forgotten, it keeps.
+func (ps *pacts) join(b *ballot) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	b.shut = 0
+	if at, ok := ps.closed[b.group]; ok {
+		b.shut = at + promiseFor
+		delete(ps.closed, b.group)
+	}
+}
+
+// leave ends a group's part. Whoever leads it must not count on this broker any more, and whoever takes this broker for its leader is free.
+func (ps *pacts) leave(b *ballot, now time.Duration) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if b.free {
+		return
+	}
+	ps.resign(b, b.led.Load())
+	k := ps.leader(b)
+	if k == nil {
+		return
+	}
+	ps.tell(ps.peer(k.id), left, b.group, k.term)
+	if len(ps.closed) >= maxWaiting {
+		maps.DeleteFunc(ps.closed, func(_ GroupID, at time.Duration) bool { return now >= at+promiseFor })
+	}
+	ps.closed[b.group] = now
+}
+
+// leader is whom the group is known to have, if he may still be that.
+func (ps *pacts) leader(b *ballot) *leader {
+	if k := b.known.Load(); k != nil && k.life == ps.peer(k.id).life.Load() {
+		return k
+	}
+	return nil
+}
+
+// bound is how long this broker must not help candidate to be elected in term, as far as is known by now; 0: it may. transfer: the candidate
+// has been told to stand by the leader of the term before.
+func (ps *pacts) bound(b *ballot, candidate raft.ServerID, term uint64, transfer bool, now time.Duration) time.Duration {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.bond(b, candidate, term, transfer, now)
+}
+
+func (ps *pacts) bond(b *ballot, candidate raft.ServerID, term uint64, transfer bool, now time.Duration) time.Duration {
+	if b.free {
+		return 0
+	}
+	if k := ps.leader(b); k != nil {
+		if k.id == candidate || transfer && term == k.term+1 {
+			return 0
+		}
+		return max(0, ps.peer(k.id).promised-now)
+	}
+	until := b.shut
+	if now < promiseFor && (b.fresh == nil || !b.fresh()) {
+		until = promiseFor
+	}
+	return max(0, until-now)
+}
+
+// helps has this broker help candidate to be elected in term, be it itself, unless it is bound: then nothing changes.
+func (ps *pacts) helps(b *ballot, candidate raft.ServerID, term uint64, transfer bool, now time.Duration) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if b.free {
+		return true
+	}
+	if ps.bond(b, candidate, term, transfer, now) > 0 {
+		return false
+	}
+	b.known.Store(nil)
+	b.voted = max(b.voted, term)
+	b.opposes(term)
+	for id, p := range ps.peers {
+		if id != candidate {
+			ps.tell(p, deserted, b.group, term)
+		}
+	}
+	return true
+}
+
+// follows notes that this broker has acknowledged an append of a leader. p is its pact.
+func (ps *pacts) follows(b *ballot, id raft.ServerID, p *pact, term uint64) {
+	if k := b.known.Load(); b.free || k != nil && k.id == id && k.term == term && k.life == p.life.Load() {
+		return
+	}
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if k := ps.leader(b); term < b.voted || k != nil && term < k.term {
+		return // it was acknowledged before what is known by now
+	}
+	b.known.Store(&leader{id, term, p.life.Load()})
+}
+
+// called notes that a broker has asked this one to stand for election. Only where that is the group's leader, the promise to it does not
+// count.
+func (ps *pacts) called(b *ballot, by raft.ServerID) (transfer bool) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	k := ps.leader(b)
+	if k == nil || k.id != by {
+		return false
+	}
+	b.transfer = k.term + 1
+	return true
+}
+
+// transferred says whether this broker stands in term by the leader's will.
+func (ps *pacts) transferred(b *ballot, term uint64) bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return b.transfer == term
+}
+
+// resigns tells all peers that this broker no longer leads the group in term.
+func (ps *pacts) resigns(b *ballot, term uint64) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.resign(b, term)
+}
+
+func (ps *pacts) resign(b *ballot, term uint64) {
+	if term == 0 || b.free {
+		return
+	}
+	for _, p := range ps.peers {
+		ps.tell(p, resigned, b.group, term)
+	}
+}
+
+// isNoLeader notes that a broker does not lead the group in term, or a lower one.
+func (ps *pacts) isNoLeader(b *ballot, id raft.ServerID, term uint64) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	if k := b.known.Load(); k != nil && k.id == id && k.term <= term {
+		b.known.Store(nil)
+	}
+}
+
+// opposes notes that a voter has helped another to be elected in term.
+func (b *ballot) opposes(term uint64) { raise(&b.against, term) }
+
+// raise makes v at least to.
+func raise(v *atomic.Uint64, to uint64) {
+	for old := v.Load(); to > old && !v.CompareAndSwap(old, to); old = v.Load() {
+	}
+}
+
+// backing is what the leader of a group knows of one voter: whether it may be counted.
+type backing struct {
+	pact  *pact
+	lefts atomic.Uint64 // how often the peer has told that it has closed the group
+	vouch atomic.Pointer[vouch]
+}
+
+// vouch says that the peer knows this broker as the leader in term, and holds an entry of it.
+type vouch struct {
+	term uint64
+	mark mark
+}
+
+// mark is the time at which something was sent: what is acknowledged later counts unless the peer may have forgotten it.
+type mark struct{ session, lefts uint64 }
+
+func (b *backing) mark() mark { return mark{b.pact.session.Load(), b.lefts.Load()} }
+
+// acknowledged notes that what was sent at that mark has been acknowledged, in term, by a peer that holds an entry of that term.
+func (b *backing) acknowledged(term uint64, at mark) {
+	if v := b.vouch.Load(); at.session != 0 && (v == nil || v.term != term || v.mark != at) {
+		b.vouch.Store(&vouch{term, at})
+	}
+}
+
+// counts says whether the peer backs a leader in term, by a ping that was sent at since or later.
+func (b *backing) counts(term uint64, since time.Duration) bool {
+	if time.Duration(b.pact.answered.Load()) < since { // first: what was told with that answer is known by now
+		return false
+	}
+	v := b.vouch.Load()
+	return v != nil && v.term == term && v.mark == b.mark()
+}

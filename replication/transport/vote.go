@@ -1,0 +1,148 @@
+package transport
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// voteTime is how long a vote is waited for: by then the next election may be on.
+const voteTime = 2 * time.Second
+
+var errPromised = fmt.Errorf("this broker has promised to help nobody else while the group's leader lives")
+
+// RequestVote asks a peer for its vote. While this broker is bound by a promise, it asks nobody but the leader who has it.
+func (g *Group) RequestVote(
+	_ raft.ServerID, to raft.ServerAddress, r *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
+) error {
+	transfer := r.LeadershipTransfer && g.t.pacts.transferred(&g.ballot, r.Term)
+	if !g.leadBy(to) && (g.await(g.t.o.Self, r.Term, transfer) != nil || !g.t.pacts.helps(&g.ballot, g.t.o.Self, r.Term, transfer, g.t.now())) {
+		return wrap("vote of", to, errPromised)
+	}
+	body, err := g.ask(askVote, to, encodeVote(r, transfer), min(voteTime, g.t.o.Timeout))
+	if err == nil {
+		resp.Term, resp.Granted, err = decodeResponse(body)
+	}
+	if err == nil && resp.Term > 0 {
+		g.t.pacts.isNoLeader(&g.ballot, raft.ServerID(to), resp.Term-1)
+	}
+	return wrap("vote of", to, err)
+}
+
+// RequestPreVote asks a peer whether it would vote.
+func (g *Group) RequestPreVote(
+	_ raft.ServerID, to raft.ServerAddress, r *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
+) error {
+	if !g.leadBy(to) && g.t.pacts.bound(&g.ballot, g.t.o.Self, r.Term, false, g.t.now()) > 0 {
+		return wrap("pre-vote of", to, errPromised)
+	}
+	body, err := g.ask(askPreVote, to, encodePreVote(r), min(voteTime, g.t.o.Timeout))
+	if err == nil {
+		resp.Term, resp.Granted, err = decodeResponse(body)
+	}
+	if err == nil && resp.Granted { // a leader would not grant it
+		g.t.pacts.isNoLeader(&g.ballot, raft.ServerID(to), r.Term-1)
+	}
+	return wrap("pre-vote of", to, err)
+}
+
+// TimeoutNow asks a peer to stand for election. Raft does so to hand over the leadership.
+func (g *Group) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, _ *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
+	_, err := g.ask(askTimeoutNow, to, nil, promiseFor+min(voteTime, g.t.o.Timeout))
+	return wrap("election by", to, err)
+}
+
+// CallElection has the group's Raft stand for election, and returns at once. It is dropped where one is under way already, or where this
+// broker has promised the group's leader not to, and that one lives. A Raft that stands already begins no other election.
+func (g *Group) CallElection() {
+	if g.calling.CompareAndSwap(false, true) {
+		g.push(&incoming{what: askTimeoutNow, command: &raft.TimeoutNowRequest{RPCHeader: rpcHeader(g.t.o.Self)}})
+	}
+}
+
+// leadBy says whether a broker is the one that this one takes for the leader.
+func (g *Group) leadBy(id raft.ServerAddress) bool {
+	k := g.ballot.known.Load()
+	return k != nil && k.id == raft.ServerID(id)
+}
+
+// await waits for the end of a promise that keeps this broker from helping candidate, if that comes without the leader's answers.
+func (g *Group) await(candidate raft.ServerID, term uint64, transfer bool) error {
+	bound := func() time.Duration { return g.t.pacts.bound(&g.ballot, candidate, term, transfer, g.t.now()) }
+	d := bound()
+	if d == 0 {
+		return nil
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-g.done:
+		return ErrClosed
+	case <-g.t.ctx.Done():
+		return ErrClosed
+	}
+	if bound() > 0 { // it was renewed: the leader lives
+		return errPromised
+	}
+	return nil
+}
+
+// admits says whether a request may be given to Raft. If not, it has been answered.
+func (g *Group) admits(r *incoming) bool {
+	var err error
+	switch command := r.command.(type) {
+	case *raft.RequestVoteRequest:
+		err = g.await(r.c.peer, command.Term, r.transfer)
+	case *raft.RequestPreVoteRequest:
+		err = g.await(r.c.peer, command.Term, false)
+	case *raft.TimeoutNowRequest:
+		if r.c == nil || !g.t.pacts.called(&g.ballot, r.c.peer) {
+			err = g.await(g.t.o.Self, 0, false)
+		}
+	}
+	if err != nil {
+		r.refuse(codeFailed, err.Error())
+	}
+	return err == nil
+}
+
+// settles looks at what Raft has answered, and takes back a vote that it must not give.
+func (g *Group) settles(r *incoming, a *raft.RPCResponse) {
+	ps, b := g.t.pacts, &g.ballot
+	switch resp := a.Response.(type) {
+	case *raft.AppendEntriesResponse:
+		if r.term() == resp.Term {
+			ps.follows(b, r.c.peer, r.c.pact, resp.Term)
+		}
+	case *raft.InstallSnapshotResponse:
+		if r.term() == resp.Term {
+			ps.follows(b, r.c.peer, r.c.pact, resp.Term)
+		}
+	case *raft.RequestVoteResponse:
+		if resp.Granted && !ps.helps(b, r.c.peer, r.term(), r.transfer, g.t.now()) {
+			resp.Granted = false
+		}
+		if led := b.led.Load(); resp.Term > led { // Raft is in a later term: it does not lead in that one
+			ps.resigns(b, led)
+		}
+	case *raft.RequestPreVoteResponse:
+		if resp.Granted { // so it leads in none
+			ps.resigns(b, b.led.Load())
+		}
+	}
+}
+
+// term is the one that the request is of.
+func (r *incoming) term() uint64 {
+	switch command := r.command.(type) {
+	case *raft.AppendEntriesRequest:
+		return command.Term
+	case *raft.RequestVoteRequest:
+		return command.Term
+	case *raft.InstallSnapshotRequest:
+		return command.Term
+	}
+	return 0
+}
