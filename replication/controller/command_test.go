@@ -90,7 +90,7 @@ const goldenSnapshot = "QCTL\x02" + `{"version":9,"cluster_id":"c","next_produce
 	`"brokers":[{"id":1,"host":"h","port":2,"rack":"","rpc_addr":"","incarnation":"i"},` +
 	`{"id":2,"host":"","port":0,"rack":"","rpc_addr":"","incarnation":""}],` +
 	`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1],"founders":["1-i"]},` +
-	`{"replicas":[2,1],"adding":[2],"removing":[1],"target":[2]}],"configs":{"k":"v"}},` +
+	`{"replicas":[2,1],"adding":[2],"removing":[1],"target":[2],"before":[1]}],"configs":{"k":"v"}},` +
 	`{"name":"b","id":"ERERERERQRGREREREREREQ","partitions":null,"configs":null}],` +
 	`"broker_configs":{"-1":{"x":"y"}},"group_configs":{"g":{"k":"v"}}}`
 
@@ -108,7 +108,7 @@ func TestSnapshotOfABrokerAlone(t *testing.T) {
 func TestGoldenSnapshot(t *testing.T) {
 	a := &Topic{Name: "a", ID: idB, Partitions: []Partition{
 		{Replicas: []int32{1}, Founders: []string{"1-i"}},
-		{Replicas: []int32{2, 1}, Adding: []int32{2}, Removing: []int32{1}, Target: []int32{2}},
+		{Replicas: []int32{2, 1}, Adding: []int32{2}, Removing: []int32{1}, Target: []int32{2}, Before: []int32{1}},
 	}, Configs: map[string]string{"k": "v"}}
 	b := &Topic{Name: "b", ID: idA}
 	want := &Image{
@@ -171,7 +171,7 @@ func TestApplyLeavesTheOldImageAlone(t *testing.T) {
 	want := "QCTL\x02" + `{"version":17,"cluster_id":"c","next_producer_id":10,` +
 		`"brokers":[{"id":1,"host":"h","port":2,"rack":"","rpc_addr":"","incarnation":"i"},` +
 		`{"id":2,"host":"moved","port":0,"rack":"","rpc_addr":"","incarnation":""}],` +
-		`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1,2],"adding":[2],"target":[1,2],"founders":["1-i"]},` +
+		`"topics":[{"name":"a","id":"q80AAAAAAAAAAAAAAAAAAA","partitions":[{"replicas":[1,2],"adding":[2],"target":[1,2],"before":[1],"founders":["1-i"]},` +
 		`{"replicas":[2]},{"replicas":[2],"founders":["2-"]}],"configs":null},` +
 		`{"name":"b","id":"ERERERERQRGREREREREREQ","partitions":null,"configs":null}],"broker_configs":{}}`
 	if got, err := encodeSnapshot(next); err != nil || string(got) != want {

@@ -72,12 +72,13 @@ type Topic struct {
 // Partition is one partition of a topic.
 //
 // What always holds: the brokers in the partition's Raft group are among Replicas, so a broker that is not may delete what it has.
-// While a reassignment is under way (Target is not nil), Replicas is Target and then Removing, and Adding is in Target.
+// While a reassignment is under way (Target is not nil), Replicas is Target and then Removing, and Adding is what Before lacks of Target.
 type Partition struct {
 	Replicas []int32 `json:"replicas"`           // broker ids, the preferred leader first
-	Adding   []int32 `json:"adding,omitempty"`   // of Target, those that were no replicas before
+	Adding   []int32 `json:"adding,omitempty"`   // of Target, those that were no replicas
 	Removing []int32 `json:"removing,omitempty"` // they leave when the reassignment is complete
 	Target   []int32 `json:"target,omitempty"`   // the replicas that there are to be, the preferred leader first
+	Before   []int32 `json:"before,omitempty"`   // the replicas that there were before the first of the reassignments under way
 
 	// Founders are the server ids of the brokers that the partition was made on: its Raft group begins with these voters, and
 	// nobody else may begin it. nil once a reassignment was completed: then the group is there, and who has no log joins it.

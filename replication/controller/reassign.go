@@ -56,7 +56,7 @@ func (e *editor) reassign(m *Reassignment) error {
 		if p.Target == nil {
 			return ErrNoReassignment
 		}
-		target = without(p.Replicas, p.Adding)
+		target = p.Before
 	}
 	if err := e.checkReplicas(target); err != nil {
 		return err
@@ -68,11 +68,14 @@ func (e *editor) reassign(m *Reassignment) error {
 // moved is p with another target. Whoever may be in the partition's Raft group stays among the replicas until the reassignment is
 // complete, whatever was begun and given up before.
 func (p *Partition) moved(target []int32) Partition {
-	before := without(p.Replicas, p.Adding)
+	before := p.Before
+	if p.Target == nil {
+		before = p.Replicas
+	}
 	next := Partition{Adding: without(target, before), Removing: without(p.Replicas, target), Founders: p.Founders}
 	next.Replicas = slices.Concat(target, next.Removing)
 	if len(next.Adding) > 0 || len(next.Removing) > 0 {
-		next.Target = slices.Clone(target)
+		next.Target, next.Before = slices.Clone(target), before
 	}
 	return next
 }
