@@ -135,7 +135,7 @@ func (g *Group) Transfer(ctx context.Context, to ServerID) error {
 	defer cancel()
 	if err := g.handOver(ctx, uint64(term), to); err != nil {
 		if g.leads(uint64(term)) {
-			g.stand()
+			g.stand(0)
 		}
 		return fmt.Errorf("hand over to %s: %w", to, err)
 	}

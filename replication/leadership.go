@@ -176,6 +176,6 @@ func (g *Group) storeFailed(logs []*raft.Log, err error) {
 	g.lifeMu.Lock()
 	defer g.lifeMu.Unlock()
 	if !g.closing {
-		g.regain = time.AfterFunc(regainAfter, g.stand)
+		g.regain = time.AfterFunc(regainAfter, func() { g.stand(0) })
 	}
 }

@@ -88,7 +88,7 @@ type peers interface {
 	Leased(term uint64, voters []ServerID) bool
 	Resign(term uint64)
 	Fresh(is func() bool)
-	CallElection()
+	CallElection(over, candidate uint64)
 }
 
 var _ peers = (*transport.Group)(nil)
@@ -120,14 +120,18 @@ func (g *Group) Deserted(term segment.Term) {
 // in which that leads, which means that the leader of every term up to over has itself said that it leads no more.
 func (g *Group) CallElection(over segment.Term) {
 	if g.raft.State() != raft.Leader && g.members.newest.Load().votes(g.node.options.Self) {
-		g.stand()
+		g.stand(over)
 	}
 }
 
 // stand makes this server stand for election, also where it leads: it steps down for that.
-func (g *Group) stand() {
+func (g *Group) stand(over segment.Term) {
 	if g.peers != nil {
-		g.peers.CallElection()
+		var candidate uint64
+		if term := g.raft.CurrentTerm(); g.raft.State() == raft.Candidate {
+			candidate = term
+		}
+		g.peers.CallElection(uint64(over), candidate)
 	} else {
 		g.lone.callElection()
 	}

@@ -77,12 +77,15 @@ func (c *Controller) lastTerm() uint64 {
 
 // CallElection has this broker stand for election, unless it leads or has no vote.
 func (c *Controller) CallElection() {
-	switch c.Status().State {
+	var candidate uint64
+	switch s := c.Status(); s.State {
 	case Leader, Learner:
 		return
+	case Candidate:
+		candidate = s.Term
 	}
 	if e, ok := c.net.Transport.(elector); ok {
-		e.CallElection()
+		e.CallElection(0, candidate)
 	}
 }
 

@@ -36,7 +36,7 @@ type (
 		Match(raft.ServerID) (uint64, time.Time)
 	}
 	committer interface{ Committed(uint64) }
-	elector   interface{ CallElection() }
+	elector   interface{ CallElection(over, candidate uint64) }
 )
 
 func newNetwork(t raft.Transport, self raft.ServerID) *network {

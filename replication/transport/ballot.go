@@ -28,6 +28,7 @@ type ballot struct {
 	known    atomic.Pointer[leader]
 	voted    uint64        // the newest term in which this broker has helped to elect
 	transfer uint64        // the term in which this broker may stand by the will of the leader before
+	over     uint64        // no leader of a term up to this leads any more, by his own word
 	led      atomic.Uint64 // the newest term in which this broker has sent something as leader
 	against  atomic.Uint64 // the newest term in which a voter is known to have helped another
 }
@@ -70,20 +71,27 @@ func (ps *pacts) leader(b *ballot) *leader {
 	return nil
 }
 
-// bound is how long this broker must not help candidate to be elected in term, as far as is known by now; 0: it may. transfer: the candidate
-// has been told to stand by the leader of the term before.
-func (ps *pacts) bound(b *ballot, candidate raft.ServerID, term uint64, transfer bool, now time.Duration) time.Duration {
-	ps.mu.Lock()
-	defer ps.mu.Unlock()
-	return ps.bond(b, candidate, term, transfer, now)
+// election is one in which a broker stands.
+type election struct {
+	candidate raft.ServerID
+	term      uint64
+	transfer  bool   // it has been told to by the leader of the term before
+	over      uint64 // whoever has led in a term up to this has said that he does not any more
 }
 
-func (ps *pacts) bond(b *ballot, candidate raft.ServerID, term uint64, transfer bool, now time.Duration) time.Duration {
+// bound is how long this broker must not help a candidate to be elected, as far as is known by now; 0: it may.
+func (ps *pacts) bound(b *ballot, e election, now time.Duration) time.Duration {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.bond(b, e, now)
+}
+
+func (ps *pacts) bond(b *ballot, e election, now time.Duration) time.Duration {
 	if b.free {
 		return 0
 	}
 	if k := ps.leader(b); k != nil {
-		if k.id == candidate || transfer && term == k.term+1 {
+		if k.id == e.candidate || k.term <= e.over || e.transfer && e.term == k.term+1 {
 			return 0
 		}
 		return max(0, ps.peer(k.id).promised-now)
@@ -95,22 +103,22 @@ func (ps *pacts) bond(b *ballot, candidate raft.ServerID, term uint64, transfer 
 	return max(0, until-now)
 }
 
-// helps has this broker help candidate to be elected in term, be it itself, unless it is bound: then nothing changes.
-func (ps *pacts) helps(b *ballot, candidate raft.ServerID, term uint64, transfer bool, now time.Duration) bool {
+// helps has this broker help a candidate to be elected, be it itself, unless it is bound: then nothing changes.
+func (ps *pacts) helps(b *ballot, e election, now time.Duration) bool {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	if b.free {
 		return true
 	}
-	if ps.bond(b, candidate, term, transfer, now) > 0 {
+	if ps.bond(b, e, now) > 0 {
 		return false
 	}
 	b.known.Store(nil)
-	b.voted = max(b.voted, term)
-	b.opposes(term)
+	b.voted = max(b.voted, e.term)
+	b.opposes(e.term)
 	for id, p := range ps.peers {
-		if id != candidate {
-			ps.tell(p, deserted, b.group, term)
+		if id != e.candidate {
+			ps.tell(p, deserted, b.group, e.term)
 		}
 	}
 	return true
@@ -142,11 +150,18 @@ func (ps *pacts) called(b *ballot, by raft.ServerID) (transfer bool) {
 	return true
 }
 
-// transferred says whether this broker stands in term by the leader's will.
-func (ps *pacts) transferred(b *ballot, term uint64) bool {
+// stands is the election in which this broker stands in term; 0: the next one.
+func (ps *pacts) stands(b *ballot, self raft.ServerID, term uint64) election {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	return b.transfer == term
+	return election{candidate: self, term: term, transfer: term > 0 && b.transfer == term, over: b.over}
+}
+
+// isOver notes that whoever has led in a term up to this has said that he does not any more.
+func (ps *pacts) isOver(b *ballot, term uint64) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	b.over = max(b.over, term)
 }
 
 // resigns tells all peers that this broker no longer leads the group in term.

@@ -295,7 +295,7 @@ func (c *conn) asked(kind byte, b []byte) error {
 		command, data, err := decodeCommand(c.peer, &r)
 		if err == nil {
 			c.t.take(&incoming{
-				c: c, head: head{group: r.group, seq: r.seq}, what: r.what, command: command, data: data, transfer: r.transfers(),
+				c: c, head: head{group: r.group, seq: r.seq}, what: r.what, command: command, data: data, election: electionOf(c.peer, &r),
 			})
 		}
 		return err

@@ -94,6 +94,15 @@ func (t *Transport) LastAnswer(id raft.ServerID) time.Time {
 	return time.Time{}
 }
 
+// Promised is for how long this broker does nothing against a leader, since it has answered his pings; 0: it is free. leader "" asks for a
+// group whose leader is not known: for a while after its start a process keeps to what it may have promised before.
+func (t *Transport) Promised(leader raft.ServerID) time.Duration {
+	if leader == "" {
+		return max(0, promiseFor-t.now())
+	}
+	return t.pacts.promised(leader, t.now())
+}
+
 func (t *Transport) now() time.Duration { return time.Since(t.begun) }
 
 // detect pings, and tells who lives, until the transport is closed.

@@ -64,8 +64,8 @@ func TestFrameFormats(t *testing.T) {
 	golden(t, "answer", a.encode(nil), "00000009 03 0000000000000006 000000000000000c")
 	r := request{seq: 9, what: askVote, group: testGroup, body: encodeVote(&raft.RequestVoteRequest{
 		Term: 6, LastLogIndex: 43, LastLogTerm: 5, LeadershipTransfer: true,
-	}, false)}
-	golden(t, "vote", r.encode(nil), "00000033 04 00000009 01"+group+"0000000000000006 000000000000002b 0000000000000005 01")
+	}, &election{over: 4})}
+	golden(t, "vote", r.encode(nil), "0000003b 04 00000009 01"+group+"0000000000000006 000000000000002b 0000000000000005 01 0000000000000004")
 	golden(t, "reply", encodeReply(nil, 9, codeOK, encodeResponse(&raft.RequestVoteResponse{Term: 6, Granted: true})),
 		"0000000f 05 00000009 01 0000000000000006 01")
 	golden(t, "ping", appendFrameHead(nil, kindPing, 0), "00000001 06")
@@ -182,7 +182,7 @@ func seedFrames() [][]byte {
 	a := answer{seq: 9, code: codeOK, term: 6, last: 12}
 	seeds := [][]byte{appendFrame(testHead, testEntries()), h.encode(h.encode(nil)), a.encode(a.encode(nil))}
 	for _, r := range []request{
-		{seq: 1, what: askVote, body: encodeVote(&raft.RequestVoteRequest{Term: 6}, false)},
+		{seq: 1, what: askVote, body: encodeVote(&raft.RequestVoteRequest{Term: 6}, &election{over: 4})},
 		{seq: 2, what: askPreVote, body: encodePreVote(&raft.RequestPreVoteRequest{Term: 6})},
 		{seq: 3, what: askTimeoutNow},
 		{seq: 4, what: askInstall, body: append(make([]byte, 32), raft.EncodeConfiguration(testConfiguration)...)},

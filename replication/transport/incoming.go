@@ -14,8 +14,9 @@ type incoming struct {
 	head     head  // of a request that is no append: group and seq only
 	what     byte  // 0: an append
 	command  any
-	data     []byte // of a snapshot
-	transfer bool   // a vote in an election that the leader has called
+	data     []byte   // of a snapshot
+	election election // of a request for a vote
+	first    any      // goes to Raft before command
 	bytes    int
 	beat     bool        // it came with others, and so goes the answer
 	merged   []*incoming // appends that were made part of this one
@@ -162,7 +163,7 @@ func (r *incoming) merge(next *incoming) bool {
 	return true
 }
 
-// hand gives a request to Raft and waits for the answer.
+// hand gives a request to Raft, if it may, and answers.
 func (g *Group) hand(r *incoming) {
 	if r.c == nil {
 		defer g.calling.Store(false)
@@ -170,25 +171,36 @@ func (g *Group) hand(r *incoming) {
 	if !g.admits(r) {
 		return
 	}
-	resp := make(chan raft.RPCResponse, 1)
-	rpc := raft.RPC{Command: r.command, RespChan: resp}
+	if r.first != nil {
+		g.give(raft.RPC{Command: r.first}, func(raft.RPCResponse) {}, func() {})
+	}
+	rpc := raft.RPC{Command: r.command}
 	if r.what == askInstall {
 		rpc.Reader = bytes.NewReader(r.data)
 	}
+	g.give(rpc, func(a raft.RPCResponse) {
+		g.settles(r, &a)
+		r.respond(a)
+	}, r.absent)
+}
+
+// give waits until Raft has answered; closed is called where the group is closed before.
+func (g *Group) give(rpc raft.RPC, answered func(raft.RPCResponse), closed func()) {
+	resp := make(chan raft.RPCResponse, 1)
+	rpc.RespChan = resp
 	select {
 	case g.rpcs <- rpc:
 	case <-g.done:
-		r.absent()
+		closed()
 		return
 	case <-g.t.ctx.Done():
 		return
 	}
 	select {
 	case a := <-resp:
-		g.settles(r, &a)
-		r.respond(a)
+		answered(a)
 	case <-g.done:
-		r.absent()
+		closed()
 	case <-g.t.ctx.Done():
 	}
 }

@@ -10,9 +10,9 @@ import (
 
 // What a request asks for, and its body:
 //
-//	vote         term, last index, last term (8 each), flags (1): 1 whatever leader there is, 2 it has asked for that; replied with term (8),
-//	             granted (1)
-//	pre-vote     the same, without the last byte
+//	vote         term, last index, last term (8 each), flags (1): 1 whatever leader there is, 2 it has asked for that; up to which term leaders
+//	             have said that they lead no more (8); replied with term (8), granted (1)
+//	pre-vote     term, last index, last term (8 each); replied with the same
 //	timeout now  nothing; replied with nothing
 //	install      term, last index, last term, index of the configuration (8 each), configuration; replied with term (8), done (1)
 //	snapshot     of the controller, on a bulk connection: the same with the length of the configuration (4) before it, and the data after it
@@ -49,14 +49,19 @@ const (
 	flagTransfer  = 2 // the leader has called this one, and stopped to answer before
 )
 
-func encodeVote(r *raft.RequestVoteRequest, transfer bool) []byte {
-	flags := boolByte(r.LeadershipTransfer) * flagAnyLeader
-	flags |= boolByte(transfer) * flagTransfer
-	return append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm), flags)
+func encodeVote(r *raft.RequestVoteRequest, e *election) []byte {
+	flags := boolByte(r.LeadershipTransfer)*flagAnyLeader | boolByte(e.transfer)*flagTransfer
+	return appendUint64s(append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm), flags), e.over)
 }
 
-// transfers says whether a request is for a vote in an election that the leader has called. It is one that decodeCommand has passed.
-func (r *request) transfers() bool { return r.what == askVote && r.body[24]&flagTransfer != 0 }
+// electionOf is that of a request for a vote that decodeCommand has passed.
+func electionOf(from raft.ServerID, r *request) (e election) {
+	if r.what == askVote {
+		b := r.body
+		e = election{from, binary.BigEndian.Uint64(b), b[24]&flagTransfer != 0, binary.BigEndian.Uint64(b[25:])}
+	}
+	return e
+}
 
 func encodePreVote(r *raft.RequestPreVoteRequest) []byte {
 	return appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm)
@@ -101,7 +106,7 @@ func decodeCommand(from raft.ServerID, r *request) (command any, data []byte, er
 }
 
 func decodeSmall(from raft.ServerID, what byte, b []byte) (any, error) {
-	want := map[byte]int{askVote: 25, askPreVote: 24, askTimeoutNow: 0, askInstall: 32}
+	want := map[byte]int{askVote: 33, askPreVote: 24, askTimeoutNow: 0, askInstall: 32}
 	n, known := want[what]
 	if !known || len(b) < n || len(b) > n && what != askInstall {
 		return nil, fmt.Errorf("%w: request %d with %d bytes", errFrame, what, len(b))

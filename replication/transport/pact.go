@@ -177,6 +177,12 @@ func (ps *pacts) answer(p *pact, now time.Duration) bulletin {
 	return ps.write(p)
 }
 
+func (ps *pacts) promised(leader raft.ServerID, now time.Duration) time.Duration {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return max(0, ps.peer(leader).promised-now)
+}
+
 // read takes a peer's bulletin. news are its notices that have not been read before; an older bulletin than one that was read is stale, and
 // tells nothing. p.handling is held.
 func (ps *pacts) read(p *pact, b *bulletin) (news []notice, stale bool) {

@@ -16,11 +16,11 @@ var errPromised = fmt.Errorf("this broker has promised to help nobody else while
 func (g *Group) RequestVote(
 	_ raft.ServerID, to raft.ServerAddress, r *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
 ) error {
-	transfer := r.LeadershipTransfer && g.t.pacts.transferred(&g.ballot, r.Term)
-	if !g.leadBy(to) && (g.await(g.t.o.Self, r.Term, transfer) != nil || !g.t.pacts.helps(&g.ballot, g.t.o.Self, r.Term, transfer, g.t.now())) {
+	e := g.t.pacts.stands(&g.ballot, g.t.o.Self, r.Term)
+	if !g.leadBy(to) && (g.await(e) != nil || !g.t.pacts.helps(&g.ballot, e, g.t.now())) {
 		return wrap("vote of", to, errPromised)
 	}
-	body, err := g.ask(askVote, to, encodeVote(r, transfer), min(voteTime, g.t.o.Timeout))
+	body, err := g.ask(askVote, to, encodeVote(r, &e), min(voteTime, g.t.o.Timeout))
 	if err == nil {
 		resp.Term, resp.Granted, err = decodeResponse(body)
 	}
@@ -34,7 +34,8 @@ func (g *Group) RequestVote(
 func (g *Group) RequestPreVote(
 	_ raft.ServerID, to raft.ServerAddress, r *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
 ) error {
-	if !g.leadBy(to) && g.t.pacts.bound(&g.ballot, g.t.o.Self, r.Term, false, g.t.now()) > 0 {
+	e := g.t.pacts.stands(&g.ballot, g.t.o.Self, r.Term)
+	if !g.leadBy(to) && g.t.pacts.bound(&g.ballot, e, g.t.now()) > 0 {
 		return wrap("pre-vote of", to, errPromised)
 	}
 	body, err := g.ask(askPreVote, to, encodePreVote(r), min(voteTime, g.t.o.Timeout))
@@ -53,12 +54,23 @@ func (g *Group) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, _ *raft.Timeo
 	return wrap("election by", to, err)
 }
 
-// CallElection has the group's Raft stand for election, and returns at once. It is dropped where one is under way already, or where this
-// broker has promised the group's leader not to, and that one lives. A Raft that stands already begins no other election.
-func (g *Group) CallElection() {
-	if g.calling.CompareAndSwap(false, true) {
-		g.push(&incoming{what: askTimeoutNow, command: &raft.TimeoutNowRequest{RPCHeader: rpcHeader(g.t.o.Self)}})
+// CallElection has the group's Raft stand for election, and returns at once. It is dropped where one is being called already, or where this
+// broker has promised the group's leader not to, and that one lives. A leader that is told so steps down, and stands in a higher term.
+//
+// over: whoever has led the group in a term up to this has said himself that he does not any more, so no promise to him counts, here or
+// with the voters. candidate: the term in which this Raft is a candidate, 0 where it is none: it would go on to wait for votes in that term,
+// so it is first made a follower of the next.
+func (g *Group) CallElection(over, candidate uint64) {
+	if !g.calling.CompareAndSwap(false, true) {
+		return
 	}
+	g.t.pacts.isOver(&g.ballot, over)
+	h := rpcHeader(g.t.o.Self)
+	r := &incoming{what: askTimeoutNow, command: &raft.TimeoutNowRequest{RPCHeader: h}}
+	if candidate > 0 {
+		r.first = &raft.RequestVoteRequest{RPCHeader: h, Candidate: h.Addr, Term: candidate + 1, LeadershipTransfer: true} // without a log: not granted
+	}
+	g.push(r)
 }
 
 // leadBy says whether a broker is the one that this one takes for the leader.
@@ -67,9 +79,9 @@ func (g *Group) leadBy(id raft.ServerAddress) bool {
 	return k != nil && k.id == raft.ServerID(id)
 }
 
-// await waits for the end of a promise that keeps this broker from helping candidate, if that comes without the leader's answers.
-func (g *Group) await(candidate raft.ServerID, term uint64, transfer bool) error {
-	bound := func() time.Duration { return g.t.pacts.bound(&g.ballot, candidate, term, transfer, g.t.now()) }
+// await waits for the end of a promise that keeps this broker from helping a candidate, if the leader does not renew it.
+func (g *Group) await(e election) error {
+	bound := func() time.Duration { return g.t.pacts.bound(&g.ballot, e, g.t.now()) }
 	d := bound()
 	if d == 0 {
 		return nil
@@ -94,12 +106,12 @@ func (g *Group) admits(r *incoming) bool {
 	var err error
 	switch command := r.command.(type) {
 	case *raft.RequestVoteRequest:
-		err = g.await(r.c.peer, command.Term, r.transfer)
+		err = g.await(r.election)
 	case *raft.RequestPreVoteRequest:
-		err = g.await(r.c.peer, command.Term, false)
+		err = g.await(election{candidate: r.c.peer, term: command.Term})
 	case *raft.TimeoutNowRequest:
 		if r.c == nil || !g.t.pacts.called(&g.ballot, r.c.peer) {
-			err = g.await(g.t.o.Self, 0, false)
+			err = g.await(g.t.pacts.stands(&g.ballot, g.t.o.Self, 0))
 		}
 	}
 	if err != nil {
@@ -121,7 +133,7 @@ func (g *Group) settles(r *incoming, a *raft.RPCResponse) {
 			ps.follows(b, r.c.peer, r.c.pact, resp.Term)
 		}
 	case *raft.RequestVoteResponse:
-		if resp.Granted && !ps.helps(b, r.c.peer, r.term(), r.transfer, g.t.now()) {
+		if resp.Granted && !ps.helps(b, r.election, g.t.now()) {
 			resp.Granted = false
 		}
 		if led := b.led.Load(); resp.Term > led { // Raft is in a later term: it does not lead in that one
@@ -134,12 +146,10 @@ func (g *Group) settles(r *incoming, a *raft.RPCResponse) {
 	}
 }
 
-// term is the one that the request is of.
+// term is the one that a leader's request is of.
 func (r *incoming) term() uint64 {
 	switch command := r.command.(type) {
 	case *raft.AppendEntriesRequest:
-		return command.Term
-	case *raft.RequestVoteRequest:
 		return command.Term
 	case *raft.InstallSnapshotRequest:
 		return command.Term
