@@ -159,7 +159,8 @@ func (r *reconciler) missing(image *controller.Image, t topicView) []partition.S
 		if !slices.Contains(part.Replicas, r.self) || r.partitions.ByID(id) != nil {
 			continue
 		}
-		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: voters(image, part), Config: partitionConfig(&t.config)})
+		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: voters(image, part), Only: len(part.Replicas) == 1,
+			Config: partitionConfig(&t.config)})
 	}
 	return specs
 }

@@ -30,24 +30,29 @@ type Appended struct {
 
 // Pending is an append under way.
 //
-// p, data's identity, size, seq and epoch are set before it is shared. The rest belongs to p.mu; out and err do not change
-// once settled is true. A Pending without p was settled when it was made.
+// p, data's identity, size, acks, seq and epoch are set before it is shared. The rest belongs to p.mu; out and err do not change
+// once answered is true. A Pending without p was answered when it was made.
+//
+// It is settled when its outcome in the log is known: until then it takes room in the window. It may be answered before that (AcksLeader), or
+// later (AcksAll with a min.insync.replicas above the majority).
 type Pending struct {
 	p     *Partition
 	data  []byte // nil once settled
 	size  int64
+	acks  Acks
 	seq   sequence
 	epoch int64 // leader epoch in which it was proposed
 
-	newer   *Pending // of the same producer, in the overlay
-	waiting signalList
-	settled bool
-	out     Appended
-	err     error
+	newer    *Pending // of the same producer, in the overlay
+	waiting  signalList
+	settled  bool
+	answered bool
+	out      Appended
+	err      error
 }
 
 // unwaited is what AcksNone gets: nobody will ask.
-var unwaited = &Pending{settled: true, out: Appended{Base: -1, AppendTime: -1, LogStart: -1}}
+var unwaited = &Pending{answered: true, out: Appended{Base: -1, AppendTime: -1, LogStart: -1}}
 
 // Append gives data, one batch that batch.Validate has passed as h, to the partition for good: the caller may not touch it again.
 // Appends of one caller keep their order.
@@ -55,9 +60,10 @@ var unwaited = &Pending{settled: true, out: Appended{Base: -1, AppendTime: -1, L
 // one's outcome) and blocks while too much is in flight (replication.MaxInFlight batches, 8 MiB), first come first served, until ctx
 // ends.
 //
-// AcksLeader and AcksAll are the same at one voter, where storing is committing. The Pending of AcksNone answers at once
-// with the offset -1. Errors: ErrNotLeader, ErrClosed, ErrDamaged, ErrDiskFull, ErrOutOfOrderSequence, ErrInvalidEpoch,
-// and ctx's; none of them leaves anything in the log.
+// AcksLeader and AcksAll are the same at one voter, where storing is committing. With several, AcksLeader is answered when this
+// server has stored the batch, as the durability mode wants it, and AcksAll when it is committed and at least Config.MinInsync voters have it.
+// The Pending of AcksNone answers at once with the offset -1. Errors: ErrNotLeader, ErrClosed, ErrDamaged, ErrDiskFull,
+// ErrTooFewReplicas (AcksAll only), ErrOutOfOrderSequence, ErrInvalidEpoch, and ctx's; none of them leaves anything in the log.
 func (p *Partition) Append(ctx context.Context, data []byte, h batch.Header, acks Acks) (*Pending, error) {
 	return p.AppendIn(ctx, data, h, acks, -1)
 }
@@ -74,7 +80,10 @@ func (p *Partition) AppendIn(ctx context.Context, data []byte, h batch.Header, a
 	if p.appendTime.Load() {
 		batch.StampAppendTime(data, now.UnixMilli())
 	}
-	pd := &Pending{p: p, data: data, size: int64(len(data)), seq: sequenceOf(&h)}
+	if err := p.enoughInSync(acks, now); err != nil {
+		return nil, err
+	}
+	pd := &Pending{p: p, data: data, size: int64(len(data)), acks: acks, seq: sequenceOf(&h)}
 	if err := p.admit(ctx, pd.size); err != nil {
 		return nil, err
 	}
@@ -139,7 +148,11 @@ func (p *Partition) propose(pd *Pending, now time.Time, e CurrentEpoch) (*Pendin
 	p.mu.Unlock()
 	wake.fire()
 	if first == pd {
-		p.group.Propose(pd.data, pd.failed)
+		var stored func(batch.Header)
+		if pd.acks == AcksLeader {
+			stored = pd.stored
+		}
+		p.group.Propose(pd.data, stored, pd.failed)
 	}
 	return first, err
 }
@@ -161,7 +174,7 @@ func (p *Partition) register(pd *Pending, now time.Time, e CurrentEpoch) (*Pendi
 		case flying != nil:
 			return flying, nil
 		case done != nil:
-			return &Pending{settled: true, out: p.answer(done)}, nil
+			return &Pending{answered: true, out: p.answer(done)}, nil
 		}
 		p.overlay.add(pd)
 	}
@@ -178,13 +191,31 @@ func (p *Partition) answer(w *written) Appended {
 	return a
 }
 
-// settle is called once a Pending, with mu held.
-func (a *Pending) settle(out Appended, err error) (wake signalList) {
-	a.settled, a.out, a.err, a.data = true, out, err, nil
-	wake, a.waiting = a.waiting, signalList{}
+// settle is called once a Pending, with mu held: what became of it in the log is known.
+func (a *Pending) settle() (wake signalList) {
+	a.settled, a.data = true, nil
 	a.p.window.trim()
-	wake.join(a.p.window.release(a.size))
+	return a.p.window.release(a.size)
+}
+
+// answer tells whoever waits, unless that was done before. mu is held.
+func (a *Pending) answer(out Appended, err error) (wake signalList) {
+	if a.answered {
+		return wake
+	}
+	a.answered, a.out, a.err = true, out, err
+	wake, a.waiting = a.waiting, signalList{}
 	return wake
+}
+
+// stored is the group's word that this server has stored the batch, whatever becomes of it.
+func (a *Pending) stored(h batch.Header) {
+	p := a.p
+	logStart := p.log.StartOffset()
+	p.mu.Lock()
+	wake := a.answer(outcome(&h, logStart), nil)
+	p.mu.Unlock()
+	wake.fire()
 }
 
 // failed is the group's word that a batch will not commit, or, with ErrUnknownOutcome, that nobody knows.
@@ -211,7 +242,8 @@ func (a *Pending) failed(err error) {
 		err = fmt.Errorf("%w: %w", ErrDiskFull, err) // faster than the guard could see
 	}
 	p.overlay.failed(a)
-	wake.join(a.settle(Appended{}, fmt.Errorf("append of %d bytes: %w", a.size, err)))
+	wake.join(a.answer(Appended{}, fmt.Errorf("append of %d bytes: %w", a.size, err)))
+	wake.join(a.settle())
 	changed := p.role.Load() != role
 	p.mu.Unlock()
 	wake.fire()
@@ -227,7 +259,7 @@ func (a *Pending) Wait(ctx context.Context) (Appended, error) {
 	}
 	mu := &a.p.mu
 	mu.Lock()
-	if a.settled {
+	if a.answered {
 		mu.Unlock()
 		return a.out, a.err
 	}
@@ -250,23 +282,23 @@ func (a *Pending) Settled() bool {
 	}
 	a.p.mu.Lock()
 	defer a.p.mu.Unlock()
-	return a.settled
+	return a.answered
 }
 
 // giveUp stops waiting, unless the outcome has come meanwhile.
 func (a *Pending) giveUp(ctx context.Context, s *signal) (Appended, error) {
 	mu := &a.p.mu
 	mu.Lock()
-	settled := a.settled
-	if !settled {
+	answered := a.answered
+	if !answered {
 		a.waiting.remove(s)
 	}
 	mu.Unlock()
-	if settled {
+	if answered {
 		<-s.ch
 	}
 	signals.Put(s)
-	if settled {
+	if answered {
 		return a.out, a.err
 	}
 	return Appended{}, fmt.Errorf("%w: %w", ErrUnknownOutcome, context.Cause(ctx))

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -102,21 +103,44 @@ type fakeGroup struct {
 	headers map[*byte]batch.Header
 	under   []fakeProposal
 	refuse  error // of every proposal, at once
+
+	deposed   atomic.Bool // it has no lease
+	voters    int         // 0: 1
+	inSync    atomic.Int32
+	confirmed segment.Index
+	index     segment.Index // of the newest committed batch
+}
+
+func (g *fakeGroup) Leased() bool { return !g.deposed.Load() }
+
+func (g *fakeGroup) Voters() []replication.ServerID {
+	return make([]replication.ServerID, max(1, g.voters))
+}
+
+func (g *fakeGroup) InSync(time.Time) []replication.ServerID {
+	return make([]replication.ServerID, g.inSync.Load())
+}
+
+func (g *fakeGroup) Confirmed(int) segment.Index {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.confirmed
 }
 
 type fakeProposal struct {
 	data   []byte
+	stored func(batch.Header)
 	failed func(error)
 }
 
-func (g *fakeGroup) Propose(data []byte, failed func(error)) {
+func (g *fakeGroup) Propose(data []byte, stored func(batch.Header), failed func(error)) {
 	if g.refuse != nil {
 		failed(g.refuse)
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.under = append(g.under, fakeProposal{data, failed})
+	g.under = append(g.under, fakeProposal{data, stored, failed})
 }
 
 func (g *fakeGroup) Trim(_ context.Context, start segment.Offset) error {
@@ -158,7 +182,8 @@ func (g *fakeGroup) commit(n int, foreign bool) {
 		g.log.mu.Lock()
 		g.log.stored = append(g.log.stored, h)
 		g.log.mu.Unlock()
-		c := replication.Committed{Term: g.term, Header: h, Data: pr.data}
+		g.index++
+		c := replication.Committed{Index: g.index, Term: g.term, Header: h, Data: pr.data}
 		if foreign {
 			c.Data = nil
 		}
@@ -224,7 +249,7 @@ func newFixture(t *testing.T) *fixture {
 	f := &fixture{clock: &clock{t: time.UnixMilli(1_700_000_000_000)}, disk: &freeFS{free: 1 << 30}}
 	f.group = &fakeGroup{log: &fakeLog{}, headers: map[*byte]batch.Header{}}
 	f.Partition = &Partition{
-		topic: "t", log: f.group.log, group: f.group, voters: []replication.ServerID{"1"}, now: f.clock.now,
+		topic: "t", log: f.group.log, group: f.group, self: "1", now: f.clock.now,
 		disk:    &diskGuard{fs: f.disk, minFree: 1 << 20, logger: slog.New(slog.DiscardHandler)},
 		applied: newProducers(24 * 3600 * 1000), overlay: overlay{},
 	}

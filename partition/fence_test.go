@@ -8,26 +8,25 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/batch"
 	"github.com/quirelog/quire/segment/vfs/crashfs"
 )
 
-func fenced(t *testing.T, voters ...replication.ServerID) (*Partition, *bytes.Buffer) {
+func fenced(t *testing.T, only bool) (*Partition, *bytes.Buffer) {
 	t.Helper()
 	var out bytes.Buffer
 	h := header(-1, -1, -1, 4)
 	h.LeaderEpoch = 3
 	p := &Partition{
-		topic: "t", log: &fakeLog{stored: []batch.Header{h}}, voters: voters, logger: slog.New(slog.NewTextHandler(&out, nil)),
+		topic: "t", log: &fakeLog{stored: []batch.Header{h}}, self: "1", logger: slog.New(slog.NewTextHandler(&out, nil)),
 	}
-	p.fence("segment 0: CRC is wrong at byte 4711")
+	p.fence("segment 0: CRC is wrong at byte 4711", only)
 	return p, &out
 }
 
 func TestOnlyReplicaDamagedIsReadOnly(t *testing.T) {
-	p, out := fenced(t, "1")
+	p, out := fenced(t, true)
 	if m, err := p.Marks(3); err != nil || m != (Marks{0, 4, 4, 3}) {
 		t.Errorf("marks %+v, %v", m, err)
 	}
@@ -49,7 +48,7 @@ func TestOnlyReplicaDamagedIsReadOnly(t *testing.T) {
 }
 
 func TestDamagedAmongOthersServesNothing(t *testing.T) {
-	p, _ := fenced(t, "1", "2", "3")
+	p, _ := fenced(t, false)
 	if _, _, err := p.Read(0, 1<<20, -1); !errors.Is(err, ErrDamaged) {
 		t.Errorf("read: %v", err)
 	}
@@ -59,7 +58,7 @@ func TestDamagedAmongOthersServesNothing(t *testing.T) {
 }
 
 func TestReadErrors(t *testing.T) {
-	p, _ := fenced(t, "1")
+	p, _ := fenced(t, true)
 	for from, to := range map[error]error{
 		segment.ErrClosed: ErrClosed, segment.ErrDamaged: ErrDamaged, segment.ErrOffsetOutOfRange: ErrOffsetOutOfRange,
 	} {

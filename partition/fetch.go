@@ -19,41 +19,58 @@ type Marks struct {
 // CurrentEpoch is what a request says the leader epoch is (KIP-320); -1: it does not say.
 type CurrentEpoch int32
 
-// Marks returns the offsets, if this replica leads: ErrNotLeader, ErrFencedLeaderEpoch, ErrUnknownLeaderEpoch; ErrClosed, ErrDamaged.
+// Marks returns the offsets, if this replica leads and can be sure that no other does: ErrNotLeader, ErrFencedLeaderEpoch,
+// ErrUnknownLeaderEpoch; ErrClosed, ErrDamaged.
 func (p *Partition) Marks(e CurrentEpoch) (Marks, error) {
 	epoch, err := p.leads(e)
 	if err != nil {
 		return Marks{}, err
 	}
-	high := Offset(p.high.Load())
-	return Marks{LogStart: p.log.StartOffset(), HighWatermark: high, LastStable: high, Epoch: epoch}, nil
+	m := p.marks(epoch)
+	if p.group != nil && !p.group.Leased() { // asked last: this process may have been stopped for a while
+		return Marks{}, fmt.Errorf("%w: no majority of the replicas has confirmed it of late", ErrNotLeader)
+	}
+	return m, nil
 }
 
-// leads returns the leader epoch, if this replica leads in e. As in Kafka a wrong epoch is told before a wrong leader, since it
-// says which of the two sides has to refresh its metadata.
+func (p *Partition) marks(epoch int32) Marks {
+	high := Offset(p.high.Load())
+	return Marks{LogStart: p.log.StartOffset(), HighWatermark: high, LastStable: high, Epoch: epoch}
+}
+
+// leads returns the leader epoch, if this replica leads in e.
 func (p *Partition) leads(e CurrentEpoch) (int32, error) {
-	role := p.role.Load()
-	epoch := int32(role)
+	role, epoch, err := p.inEpoch(e)
+	if err == nil && role < 0 {
+		err = ErrNotLeader
+	}
+	return epoch, err
+}
+
+// inEpoch returns the role and the newest leader epoch, if this replica leads or follows and e is that epoch. As in Kafka a wrong
+// epoch is told before a wrong leader, since it says which of the two sides has to refresh its metadata.
+func (p *Partition) inEpoch(e CurrentEpoch) (role int64, epoch int32, err error) {
+	role = p.role.Load()
+	epoch = int32(role)
 	switch role {
 	case roleClosed:
-		return 0, ErrClosed
+		err = ErrClosed
 	case roleDamaged:
-		return 0, ErrDamaged
+		err = ErrDamaged
 	case roleFailed:
-		return 0, errFailed
+		err = errFailed
 	case roleFollower:
 		_, term := p.group.Leader()
 		epoch = int32(term)
 	}
 	switch {
+	case err != nil:
 	case e >= 0 && int32(e) < epoch:
-		return 0, fmt.Errorf("%w: sent %d, current is %d", ErrFencedLeaderEpoch, e, epoch)
+		err = fmt.Errorf("%w: sent %d, current is %d", ErrFencedLeaderEpoch, e, epoch)
 	case e >= 0 && int32(e) > epoch:
-		return 0, fmt.Errorf("%w: sent %d, current is %d", ErrUnknownLeaderEpoch, e, epoch)
-	case role < 0:
-		return 0, ErrNotLeader
+		err = fmt.Errorf("%w: sent %d, current is %d", ErrUnknownLeaderEpoch, e, epoch)
 	}
-	return epoch, nil
+	return role, epoch, err
 }
 
 // Read returns whole batches from the one that holds from on, below the high watermark: up to maxBytes, but one batch at
@@ -67,6 +84,10 @@ func (p *Partition) Read(from Offset, maxBytes int, e CurrentEpoch) (segment.Chu
 	if from > m.HighWatermark && from <= p.log.EndOffset() {
 		return segment.Chunk{Base: from}, m, nil // it will exist as soon as it is committed
 	}
+	return p.read(from, maxBytes, m)
+}
+
+func (p *Partition) read(from Offset, maxBytes int, m Marks) (segment.Chunk, Marks, error) {
 	c, err := p.log.Read(from, m.HighWatermark, maxBytes)
 	if err != nil {
 		return segment.Chunk{}, m, p.readError(from, err)
@@ -74,13 +95,31 @@ func (p *Partition) Read(from Offset, maxBytes int, e CurrentEpoch) (segment.Chu
 	return c, m, nil
 }
 
-// MarksAsFollower is Marks of a replica that leads or follows: the high watermark as it knows it, and the newest epoch that it knows of.
-func (p *Partition) MarksAsFollower(e CurrentEpoch) (Marks, error) { return p.Marks(e) }
+// MarksAsFollower is Marks of a replica that leads or follows: the high watermark is the one that it knows, and needs no lease where
+// it follows.
+func (p *Partition) MarksAsFollower(e CurrentEpoch) (Marks, error) {
+	role, epoch, err := p.inEpoch(e)
+	if err != nil {
+		return Marks{}, err
+	}
+	if role >= 0 {
+		return p.Marks(e)
+	}
+	return p.marks(epoch), nil
+}
 
 // ReadAsFollower is Read for a consumer that reads from the nearest replica (KIP-392): up to the high watermark that this one knows.
-// ErrOffsetNotAvailable for an offset above that which may exist.
+// Errors as of Read, and ErrOffsetNotAvailable for an offset that this replica has but does not know to be committed; for one that it
+// does not have at all ErrOffsetOutOfRange, with which clients turn to the leader. That it follows is no error.
 func (p *Partition) ReadAsFollower(from Offset, maxBytes int, e CurrentEpoch) (segment.Chunk, Marks, error) {
-	return p.Read(from, maxBytes, e)
+	m, err := p.MarksAsFollower(e)
+	if err != nil {
+		return segment.Chunk{}, m, err
+	}
+	if from > m.HighWatermark && from <= p.log.EndOffset() {
+		return segment.Chunk{}, m, fmt.Errorf("%w: %d, this replica knows all below %d to be committed", ErrOffsetNotAvailable, from, m.HighWatermark)
+	}
+	return p.read(from, maxBytes, m)
 }
 
 func (p *Partition) readError(from Offset, err error) error {

@@ -25,14 +25,24 @@ func (m *machine) Commit(batches []replication.Committed) {
 		if pd := p.window.take(c.Data); pd != nil {
 			// Nobody reads the high watermark in between who could tell: it is stored before anybody is woken.
 			p.overlay.committed(pd)
-			wake.join(pd.settle(outcome(&c.Header, logStart), nil))
+			out := outcome(&c.Header, logStart)
+			if p.mustWait(pd) {
+				p.waiting = append(p.waiting, confirmation{pd, c.Index, out})
+			} else {
+				wake.join(pd.answer(out, nil))
+			}
+			wake.join(pd.settle())
 		}
 	}
 	moved := p.high.Swap(int64(p.applied.end)) != int64(p.applied.end)
+	waiting := len(p.waiting) > 0
 	p.mu.Unlock()
 	wake.fire()
 	if moved {
 		p.watchers.wake()
+	}
+	if waiting {
+		p.confirm()
 	}
 }
 
@@ -81,6 +91,7 @@ func (m *machine) Leading(leads bool, epoch segment.Term) {
 	} else {
 		p.setRole(roleFollower)
 		wake = p.window.refuse(ErrNotLeader)
+		wake.join(p.giveUpWaiting(ErrUnknownOutcome))
 	}
 	p.mu.Unlock()
 	wake.fire()

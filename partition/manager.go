@@ -62,6 +62,12 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+func (o *Options) changed(id ID) {
+	if o.Changed != nil {
+		o.Changed(id)
+	}
+}
+
 // closeAtOnce is how many partitions are closed side by side. They mostly wait for flush cycles, which they share.
 const closeAtOnce = 64
 
@@ -71,6 +77,8 @@ type Spec struct {
 	Topic string
 	// Voters are the founders of the partition, if this server is one of them; else nil: it joins a group that is there.
 	Voters []replication.ServerID
+	// Only: by the metadata nobody else has, or may have, a replica. If this one is damaged, what is left of it can be read.
+	Only   bool
 	Config Config
 }
 
@@ -187,6 +195,7 @@ func (m *Manager) Open(s Spec) (*Partition, error) {
 	}
 	m.byPlace.Store(pl, p)
 	m.byID.Store(p.id, p)
+	m.o.changed(p.id)
 	return p, nil
 }
 
@@ -195,11 +204,12 @@ func (m *Manager) open(pl place, s Spec) (*Partition, error) {
 		return nil, err
 	}
 	p := &Partition{
-		id: s.ID, topic: s.Topic, voters: s.Voters, now: m.o.Now, disk: m.disk,
+		id: s.ID, topic: s.Topic, now: m.o.Now, disk: m.disk,
 		logger:  m.o.Logger.With("topic", s.Topic, "partition", s.ID.Partition),
 		applied: newProducers(m.o.ProducerTTL.Milliseconds()), overlay: overlay{},
 	}
 	p.appendTime.Store(s.Config.LogAppendTime)
+	p.minInsync.Store(int32(s.Config.MinInsync))
 	p.retention.Store(&s.Config.Retention)
 	p.role.Store(roleFollower)
 	if err := m.storage.open(p, path.Join(m.o.Dir, pl.dir()), s); err != nil {
@@ -239,6 +249,7 @@ func (m *Manager) DiskFull() error { return m.disk.check(m.o.Now()) }
 func (m *Manager) forget(p *Partition) {
 	m.byPlace.Delete(place{p.topic, p.id.Partition})
 	m.byID.Delete(p.id)
+	m.o.changed(p.id)
 }
 
 // Close closes all partitions cleanly, side by side. Nothing can be opened afterwards.

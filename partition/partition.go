@@ -13,6 +13,7 @@ import (
 
 	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
 )
 
 // Offset is the position of a record in the partition.
@@ -34,6 +35,8 @@ var (
 	ErrUnknownLeaderEpoch = errors.New("leader epoch is newer than the current one")
 	ErrDiskFull           = errors.New("disk is nearly full")
 	ErrTooFewReplicas     = errors.New("fewer replicas in sync than min.insync.replicas")
+	// ErrTooFewAfterAppend: the batch is committed, but fewer replicas than min.insync.replicas have it, and are in sync to get it.
+	ErrTooFewAfterAppend = errors.New("fewer replicas in sync than min.insync.replicas since the batch was appended")
 	// ErrOffsetNotAvailable: the offset lies above what this follower knows to be committed, and may exist.
 	ErrOffsetNotAvailable = errors.New("offset is not available on this replica yet")
 )
@@ -64,10 +67,14 @@ type recordLog interface {
 
 // raftGroup is what a partition uses of its replication.Group.
 type raftGroup interface {
-	Propose(data []byte, failed func(error))
+	Propose(data []byte, stored func(batch.Header), failed func(error))
 	Trim(ctx context.Context, start segment.Offset) error
 	Maintain() error
 	Leader() (replication.ServerID, segment.Term)
+	Leased() bool
+	Voters() []replication.ServerID
+	InSync(now time.Time) []replication.ServerID
+	Confirmed(voters int) segment.Index
 	Close(ctx context.Context) error
 }
 
@@ -102,14 +109,15 @@ type Partition struct {
 	log      recordLog
 	group    raftGroup // nil when damaged
 	damaged  bool      // set before the partition is shared: the log is damaged, nothing is appended
-	voters   []replication.ServerID
+	self     replication.ServerID
 	now      func() time.Time
 	disk     *diskGuard
 	logger   *slog.Logger
 	watchers watchers
 	leading  watchers // those of leadership alone
 
-	appendTime atomic.Bool // Config.LogAppendTime
+	appendTime atomic.Bool  // Config.LogAppendTime
+	minInsync  atomic.Int32 // Config.MinInsync
 	retention  atomic.Pointer[segment.Retention]
 	high       atomic.Int64 // high watermark; written under mu
 	changes    atomic.Uint64
@@ -121,7 +129,8 @@ type Partition struct {
 	applied    producers  // written by the group's goroutine, under mu; so that goroutine may read it without
 	overlay    overlay
 	window     window
-	epochStart Offset // log end when the current leadership began
+	waiting    []confirmation // committed, and not yet where min.insync.replicas wants it; in log order
+	epochStart Offset         // log end when the current leadership began
 }
 
 // ID names the partition.
@@ -139,21 +148,23 @@ func (p *Partition) Size() int64 { return p.log.Size() }
 // Reconfigure changes the partition's configuration from now on.
 func (p *Partition) Reconfigure(c Config) {
 	p.appendTime.Store(c.LogAppendTime)
+	p.minInsync.Store(int32(c.MinInsync))
 	p.retention.Store(&c.Retention)
 	p.log.Reconfigure(segment.Settings{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge})
 }
 
 // Leader is who leads, as far as this broker knows ("" nobody), and the leader epoch.
 func (p *Partition) Leader() (replication.ServerID, int32) {
-	if p.role.Load() == roleFailed && len(p.voters) == 1 {
-		return "", -1
-	}
-	if p.group != nil {
+	role := p.role.Load()
+	switch {
+	case p.group != nil:
 		leader, term := p.group.Leader()
+		if leader == p.self && role == roleFailed {
+			return "", -1
+		}
 		return leader, int32(term)
-	}
-	if role := p.role.Load(); role >= 0 && len(p.voters) == 1 {
-		return p.voters[0], int32(role) // damaged, but the only one to read from
+	case role >= 0:
+		return p.self, int32(role) // damaged, but the only one to read from
 	}
 	return "", -1
 }
@@ -209,6 +220,7 @@ func (p *Partition) close(ctx context.Context) error {
 	p.mu.Lock()
 	p.setRole(roleClosed)
 	wake := p.window.refuse(ErrClosed)
+	wake.join(p.giveUpWaiting(ErrClosed))
 	p.mu.Unlock()
 	wake.fire()
 	p.wakeAll()

@@ -75,7 +75,7 @@ func mustClose(tb testing.TB, r *rig) {
 // voterSpec is a partition with this broker as its only voter.
 func voterSpec(topic string, id byte, n int32) Spec {
 	s := spec(topic, id, n)
-	s.Voters = []replication.ServerID{"1"}
+	s.Voters, s.Only = []replication.ServerID{"1"}, true
 	return s
 }
 

@@ -30,11 +30,13 @@ func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
 	if err != nil {
 		return err
 	}
-	p.log = log
-	group, err := st.o.Node.OpenGroup(replication.GroupOptions{ID: s.ID, Log: log, Voters: s.Voters, Machine: (*machine)(p)})
+	p.log, p.self = log, st.o.Node.Self()
+	group, err := st.o.Node.OpenGroup(replication.GroupOptions{
+		ID: s.ID, Log: log, Voters: s.Voters, Machine: (*machine)(p), Changed: func() { st.o.changed(s.ID) }, Matched: p.confirm,
+	})
 	switch {
 	case errors.Is(err, replication.ErrDamaged) || errors.Is(err, replication.ErrStateLost):
-		p.fence(err.Error())
+		p.fence(err.Error(), s.Only)
 		return nil
 	case err != nil:
 		return errors.Join(err, log.Close())
@@ -45,9 +47,9 @@ func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
 
 // fence opens p without a group, since its log is damaged below what was known to be durable, or gone: nothing is appended to
 // it or cut from it. Where it is the only replica, what lies below the damage can be read: all of it was committed.
-func (p *Partition) fence(damage string) {
+func (p *Partition) fence(damage string, only bool) {
 	p.damaged = true
-	if len(p.voters) != 1 {
+	if !only {
 		p.role.Store(roleDamaged)
 		p.logger.Error("replica is fenced: its log is damaged", "damage", damage)
 		return

@@ -55,7 +55,7 @@ func benchPropose(b *testing.B, size, flights int) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c.places <- struct{}{}
-		s.group.Propose(bytes.Clone(template), failed)
+		s.group.Propose(bytes.Clone(template), nil, failed)
 	}
 	for range flights {
 		c.places <- struct{}{}

@@ -27,6 +27,8 @@ type GroupOptions struct {
 	// Changed is told that the group's role, leader, term or members may have changed. It may be called by any goroutine, with
 	// locks held, and must not block or call the group. nil: nobody.
 	Changed func()
+	// Matched is told, where this server leads, that a follower may have more of the log: see Confirmed. It must not block. nil: nobody.
+	Matched func()
 }
 
 // Group is one partition's Raft group on this broker.

@@ -263,7 +263,7 @@ func (s *server) awaitLead() *server {
 // propose proposes a batch and returns a channel for its failure.
 func (s *server) propose(b []byte) <-chan error {
 	failed := make(chan error, 2)
-	s.group.Propose(b, func(err error) { failed <- err })
+	s.group.Propose(b, nil, func(err error) { failed <- err })
 	return failed
 }
 

@@ -1,6 +1,7 @@
 package replication
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -94,6 +95,29 @@ func (g *Group) Match(id ServerID) (segment.Index, time.Time) {
 		}
 	}
 	return segment.Index(match), at
+}
+
+// matched is called by the readers of connections.
+func (g *Group) matched(ServerID, uint64) {
+	g.moves.signal()
+	if g.options.Matched != nil {
+		g.options.Matched()
+	}
+}
+
+// Confirmed is the newest entry that at least so many voters are known to have, this leader included; 0: none, or there are not so many.
+func (g *Group) Confirmed(voters int) segment.Index {
+	m := g.members.newest.Load()
+	if voters < 1 || voters > len(m.voters) {
+		return 0
+	}
+	have := make([]segment.Index, 0, len(m.voters))
+	for _, id := range m.voters {
+		i, _ := g.Match(id)
+		have = append(have, i)
+	}
+	slices.Sort(have)
+	return have[len(have)-voters]
 }
 
 // InSync lists the voters that had everything this leader had at some moment of the last 30 s, itself included; nobody where it

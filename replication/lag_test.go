@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
 )
 
 // The log grows by 10 entries a second, as a busy one does: a follower that is 25 entries behind was level 2 to 3 s ago.
@@ -71,5 +72,40 @@ func TestInSync(t *testing.T) {
 		if s != away && len(s.group.InSync(time.Now())) > 0 {
 			t.Fatal("a follower knows who is in sync")
 		}
+	}
+}
+
+// Point 8: a leader tells what it has stored, with its offset, without waiting for anybody; and which entries so many voters have.
+func TestStoredAndConfirmed(t *testing.T) {
+	c := newCluster(t).start()
+	c.agree(c.produce(2))
+	lead := c.leader()
+	before := lead.group.Status().LastIndex
+	eventually(t, "all have all", func() bool { return lead.group.Confirmed(3) == before })
+	for _, s := range c.others(lead) {
+		c.net.isolate(true, s.id)
+	}
+	stored := make(chan segment.Offset, 10)
+	failed := make(chan error, 10)
+	for _, b := range c.batches(5) {
+		lead.group.Propose(b, func(h batch.Header) { stored <- h.BaseOffset }, func(err error) { failed <- err })
+	}
+	for i := range 5 {
+		if at := <-stored; at != segment.Offset(4+2*i) {
+			t.Fatalf("batch %d is stored at offset %d", i, at)
+		}
+	}
+	for voters, want := range map[int]segment.Index{0: 0, 1: before + 5, 2: before, 3: before, 4: 0} {
+		if i := lead.group.Confirmed(voters); i != want && lead.machine.leading() {
+			t.Errorf("%d voters have entry %d, want %d", voters, i, want)
+		}
+	}
+	for range 5 {
+		if err := <-failed; err != ErrUnknownOutcome {
+			t.Fatalf("without a majority: %v", err)
+		}
+	}
+	if len(stored) > 0 {
+		t.Fatal("told twice")
 	}
 }

@@ -2,22 +2,25 @@ package replication
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/raft"
 
 	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
 )
 
 // Propose gives data, one validated record batch, to the group for good: nobody may touch it again but the group. Proposals
 // keep their order. failed is called exactly once when the outcome is known to be a failure, possibly before Propose
 // returns; a success is told by Machine.Commit with the same slice. It does not block while fewer than MaxInFlight
-// proposals are under way, which the caller sees to.
+// proposals are under way, which the caller sees to. stored, if any, is told with the batch's stamped header that this server has stored it;
+// not where that is the commit.
 //
 // Failures are ErrNotLeader and ErrClosed (it is not in the log), ErrUnknownOutcome (it may still commit), or the error of a
 // store that has left nothing in the log.
-func (g *Group) Propose(data []byte, failed func(error)) {
-	g.propose(proposal{data: data, failed: failed})
+func (g *Group) Propose(data []byte, stored func(batch.Header), failed func(error)) {
+	g.propose(proposal{data: data, stored: stored, failed: failed})
 }
 
 func (g *Group) propose(p proposal) {
@@ -53,8 +56,22 @@ func (g *Group) storedAsLeader(logs []*raft.Log, lone bool, before segment.Index
 	}
 	g.applyMu.Unlock()
 	fail(refused, ErrNotLeader)
+	if !settled {
+		g.tellStored(logs)
+	}
 	if logs[0].Type == raft.LogNoop {
 		g.gained(segment.Term(logs[0].Term), settled)
+	}
+}
+
+// tellStored tells those who want to know it of batches that are stored.
+func (g *Group) tellStored(logs []*raft.Log) {
+	for _, p := range g.proposals.wanting(logs) {
+		h, err := batch.ParseHeader(p.data)
+		if err != nil { // the log would not have stored it
+			panic(fmt.Errorf("group %s: stored batch: %w", g, err))
+		}
+		p.stored(h)
 	}
 }
 

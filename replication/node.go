@@ -86,6 +86,9 @@ func (n *Node) Close() error {
 	return nil
 }
 
+// Self is this server.
+func (n *Node) Self() ServerID { return n.options.Self }
+
 // DropVotes forgets a group's votes, the last step of its deletion.
 func (n *Node) DropVotes(id GroupID) error { return n.votes.drop(id) }
 

@@ -201,6 +201,7 @@ func (g *Group) start() error {
 	}
 	if g.peers != nil {
 		g.peers.Fresh(func() bool { return g.log.LastIndex() <= 1 })
+		g.peers.OnMatch(g.matched)
 	}
 	stable := stableStore{g.node.votes, g.options.ID}
 	g.store.headerOnly.Store(true)

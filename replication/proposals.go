@@ -1,10 +1,17 @@
 package replication
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/segment/batch"
+)
 
 // proposal is a batch under way whose outcome nobody knows yet.
 type proposal struct {
 	data   []byte
+	stored func(batch.Header) // told when the leader has stored it; nil: nobody wants to know
 	failed func(error)
 	done   func() // told of the commit; nil: the machine is
 }
@@ -19,6 +26,7 @@ type proposals struct {
 	closed error // why nothing is taken; nil: the door is open
 	items  []proposal
 	head   int
+	wanted int // how many of the items have a stored that was not told
 }
 
 func (q *proposals) push(p proposal) error {
@@ -35,7 +43,37 @@ func (q *proposals) push(p proposal) error {
 		q.items, q.head = q.items[:n], 0
 	}
 	q.items = append(q.items, p)
+	if p.stored != nil {
+		q.wanted++
+	}
 	return nil
+}
+
+// wanting takes the stored of those of logs out that have one.
+func (q *proposals) wanting(logs []*raft.Log) (out []proposal) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.wanted == 0 {
+		return nil
+	}
+	at := q.head
+	for _, l := range logs {
+		if l.Type != raft.LogCommand || len(l.Data) == 0 {
+			continue
+		}
+		for at < len(q.items) && &q.items[at].data[0] != &l.Data[0] {
+			at++
+		}
+		if at == len(q.items) {
+			break // it was given up meanwhile
+		}
+		if q.items[at].stored != nil {
+			out = append(out, q.items[at])
+			q.items[at].stored = nil
+			q.wanted--
+		}
+	}
+	return out
 }
 
 // committed takes out the proposal whose slice data is; mine is false when it is none of them. The library keeps the order,
@@ -49,11 +87,21 @@ func (q *proposals) committed(data []byte) (p proposal, mine bool, refused []pro
 			refused = append(refused, q.items[q.head:i]...)
 		}
 		p = q.items[i]
-		clear(q.items[q.head : i+1])
-		q.head = i + 1
+		q.drop(i + 1 - q.head)
 		return p, true, refused
 	}
 	return proposal{}, false, nil
+}
+
+// drop takes the first n out. q.mu is held.
+func (q *proposals) drop(n int) {
+	for i := range q.items[q.head : q.head+n] {
+		if q.items[q.head+i].stored != nil {
+			q.wanted--
+		}
+	}
+	clear(q.items[q.head : q.head+n])
+	q.head += n
 }
 
 // open lets proposals in, unless the queue was closed for good.
@@ -88,7 +136,7 @@ func (q *proposals) shut(why error) []proposal {
 		q.closed = why
 	}
 	left := q.items[q.head:]
-	q.items, q.head = nil, 0
+	q.items, q.head, q.wanted = nil, 0, 0
 	return left
 }
 
@@ -99,8 +147,7 @@ func (q *proposals) take(datas func(yield func([]byte) bool)) (out []proposal) {
 	for data := range datas {
 		if q.head < len(q.items) && &q.items[q.head].data[0] == &data[0] {
 			out = append(out, q.items[q.head])
-			q.items[q.head] = proposal{}
-			q.head++
+			q.drop(1)
 		}
 	}
 	return out
