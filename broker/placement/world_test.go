@@ -187,11 +187,19 @@ func (w *world) put(id ID, p controller.Partition) {
 
 // replace gives a broker an empty directory: nobody has what it had.
 func (w *world) replace(broker int32, incarnation string) {
-	b := w.image.Brokers[broker]
+	w.register(broker, incarnation)
+	w.start(broker)
+}
+
+func (w *world) register(broker int32, incarnation string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	image, b := *w.image, w.image.Brokers[broker]
 	maps.DeleteFunc(w.fenced, func(r Replica, _ string) bool { return r.Server == ServerOf(b) })
 	b.Incarnation = incarnation
-	w.image.Brokers[broker] = b
-	w.start(broker)
+	image.Brokers = maps.Clone(image.Brokers)
+	image.Brokers[broker] = b
+	w.image = &image
 }
 
 // worldView is the world as one server sees and changes it.
