@@ -1,10 +1,6 @@
 package placement
 
-import (
-	"slices"
-
-	"github.com/quirelog/quire/replication/controller"
-)
+import "github.com/quirelog/quire/replication/controller"
 
 // Wanted are the replicas that a partition has, or is to have where a reassignment is under way; the preferred leader first.
 func Wanted(p *controller.Partition) []int32 {
@@ -19,5 +15,8 @@ func reassigning(p *controller.Partition) bool { return p.Target != nil }
 
 // original is how many replicas the partition had before a reassignment, or has where none is under way.
 func original(p *controller.Partition) int {
-	return len(slices.DeleteFunc(slices.Clone(p.Replicas), func(id int32) bool { return slices.Contains(p.Adding, id) }))
+	if reassigning(p) {
+		return len(p.Before)
+	}
+	return len(p.Replicas)
 }

@@ -227,7 +227,7 @@ func (c *realCluster) produce() {
 		before := b.machine.at()
 		failed := make(chan error, 1)
 		tired := time.After(10 * time.Second)
-		b.group.Propose(data, func(err error) { failed <- err })
+		b.group.Propose(data, nil, func(err error) { failed <- err })
 		for {
 			select {
 			case <-failed:
@@ -316,12 +316,13 @@ type realGroup struct{ *replication.Group }
 func (g realGroup) Status() Status {
 	st := g.Group.Status()
 	return Status{
-		Leads: st.Serves, LastIndex: st.LastIndex, Voters: st.Voters, Learners: st.Learners, Committed: st.ConfigCommitted, ConfigIndex: st.ConfigIndex,
+		Leads: st.Serves, LastIndex: st.LastIndex, Voters: st.Voters, Learners: st.Learners,
+		Committed: st.ConfigCommitted, ConfigIndex: st.ConfigIndex,
 	}
 }
 
-// TestRealGroups takes a partition of one replica through the life of a cluster: more replicas, a move of its leader, a replaced disk, an election on
-// request, and a broker that stops. What was produced is on all replicas each time.
+// TestRealGroups takes a partition of one replica through the life of a cluster: more replicas, a move of its leader, a replaced
+// disk, an election on request, and a broker that stops. What was produced is on all replicas each time.
 func TestRealGroups(t *testing.T) {
 	c := newRealCluster(t, 4)
 	c.settled("1-a")

@@ -160,12 +160,15 @@ func (w *world) hasMajority(id ID, voters []ServerID) bool {
 
 // reassign is what the controller does for it.
 func reassign(p controller.Partition, target []int32) controller.Partition {
-	former := slices.DeleteFunc(slices.Clone(p.Replicas), func(id int32) bool { return slices.Contains(p.Adding, id) })
+	before := p.Before
+	if !reassigning(&p) {
+		before = p.Replicas
+	}
 	not := func(list []int32) func(int32) bool { return func(id int32) bool { return slices.Contains(list, id) } }
 	removing := slices.DeleteFunc(slices.Clone(p.Replicas), not(target))
 	return controller.Partition{
-		Replicas: slices.Concat(target, removing), Target: target, Removing: removing,
-		Adding: slices.DeleteFunc(slices.Clone(target), not(former)),
+		Replicas: slices.Concat(target, removing), Target: target, Removing: removing, Before: before,
+		Adding: slices.DeleteFunc(slices.Clone(target), not(before)),
 	}
 }
 
