@@ -33,7 +33,7 @@ type produce struct {
 // producePart is an append under way, and where its answer goes.
 type producePart struct {
 	pending          *partition.Pending
-	replica          *partition.Partition
+	id               partition.ID
 	topic, partition int // in the response
 }
 
@@ -77,15 +77,15 @@ func (p *produce) start(ctx context.Context, c *conn, req *kmsg.ProduceRequest) 
 			rp.Default()
 			rp.Partition = t.Partitions[j].Partition
 			rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = -1, -1, -1
-			replica, pending, err := p.append(ctx, whole, t, &t.Partitions[j])
+			id, pending, err := p.append(ctx, whole, t, &t.Partitions[j])
 			if err != nil {
 				if errors.Is(err, batch.ErrPlainTooLarge) {
 					c.muted, p.resp.ThrottleMillis = true, int32(muteTime/time.Millisecond)
 				}
-				p.fail(rp, replica, err)
+				p.fail(rp, id, err)
 				continue
 			}
-			p.waiting = append(p.waiting, producePart{pending: pending, replica: replica, topic: i, partition: j})
+			p.waiting = append(p.waiting, producePart{pending: pending, id: id, topic: i, partition: j})
 		}
 	}
 }
@@ -101,35 +101,35 @@ func (p *produce) checkRequest(req *kmsg.ProduceRequest) error {
 
 // append checks one partition's batch and hands it over. whole is what is wrong with the request.
 func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceRequestTopic, part *kmsg.ProduceRequestTopicPartition) (
-	*partition.Partition, *partition.Pending, error,
+	id partition.ID, _ *partition.Pending, _ error,
 ) {
 	if whole != nil {
-		return nil, nil, whole
+		return id, nil, whole
 	}
 	replica, topic, err := p.b.replica(p.view, p.version >= 13, t.Topic, t.TopicID, part.Partition)
+	id = partition.ID{Topic: topic.id(), Partition: part.Partition}
 	if err != nil {
-		return nil, nil, err
+		return id, nil, err
 	}
 	if topic.internal {
-		return nil, nil, refuseInternal(topic.Name, "clients cannot write to")
+		return id, nil, refuseInternal(topic.Name, "clients cannot write to")
 	}
-	if p.acks == int16(partition.AcksAll) {
-		in := len(p.view.inSync(topic.Partitions[part.Partition]))
-		if in < int(topic.config.MinInsyncReplicas) {
-			return nil, nil, fmt.Errorf("%w: %d in sync, %d wanted", errTooFewReplicas, in, topic.config.MinInsyncReplicas)
+	if g := replica.Group(); p.acks == int16(partition.AcksAll) && topic.config.MinInsyncReplicas > 1 && g != nil {
+		if in := len(g.InSync(time.Now())); in < int(topic.config.MinInsyncReplicas) {
+			return id, nil, fmt.Errorf("%w: %d in sync, %d wanted", partition.ErrTooFewReplicas, in, topic.config.MinInsyncReplicas)
 		}
 	}
 	only, h, err := checkBatch(part.Records, p.version, topic.config.MaxMessageBytes)
 	if err != nil {
-		return nil, nil, err
+		return id, nil, err
 	}
 	if needsConversion(&h, &topic.config) {
 		if only, h, err = p.b.convert(ctx, only, h, &topic.config); err != nil {
-			return nil, nil, err
+			return id, nil, err
 		}
 	}
 	pending, err := replica.Append(ctx, only, h, partition.Acks(p.acks))
-	return replica, pending, err
+	return id, pending, err
 }
 
 // checkBatch returns the one well-formed batch that data is, if a client may write it. It checks in Kafka's order: what the
@@ -234,7 +234,7 @@ func (p *produce) finish(ctx context.Context) reply {
 		rp := &p.resp.Topics[w.topic].Partitions[w.partition]
 		a, err := w.pending.Wait(ctx)
 		if err != nil {
-			p.fail(rp, w.replica, err)
+			p.fail(rp, w.id, err)
 			continue
 		}
 		rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = int64(a.Base), a.AppendTime, int64(a.LogStart)
@@ -243,16 +243,12 @@ func (p *produce) finish(ctx context.Context) reply {
 }
 
 // fail sets a partition's error, with the leader where that is what the client needs next.
-func (p *produce) fail(rp *kmsg.ProduceResponseTopicPartition, replica *partition.Partition, err error) {
+func (p *produce) fail(rp *kmsg.ProduceResponseTopicPartition, part partition.ID, err error) {
 	rp.ErrorCode, rp.ErrorMessage = errorFields(err)
 	if p.failed == nil {
 		p.failed = err
 	}
-	if replica == nil || !errors.Is(err, partition.ErrNotLeader) {
-		return
-	}
-	id, epoch := replica.Leader()
-	leader := brokerOf(id)
+	leader, epoch := p.b.leaderElsewhere(part, err)
 	if leader < 0 {
 		return
 	}

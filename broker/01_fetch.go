@@ -2,12 +2,12 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication/controller"
+	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/batch"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -75,8 +75,8 @@ func (f *fetch) ready() bool {
 		if err != nil {
 			return true
 		}
-		marks, err := replica.Marks(p.epoch)
-		if err != nil || p.offset > marks.HighWatermark || p.offset < marks.LogStart || p.diverges(replica) {
+		marks, err := replica.marks(p.epoch)
+		if err != nil || p.offset > marks.HighWatermark || p.offset < marks.LogStart || p.diverges(replica.Partition) || f.nearer(&replica, p.offset) > 0 {
 			return true
 		}
 		if p.offset < marks.HighWatermark {
@@ -93,7 +93,7 @@ func (f *fetch) wait(ctx context.Context) {
 	for _, p := range f.partitions {
 		if replica, err := f.find(p); err == nil {
 			replica.Watch(waiter)
-			watched = append(watched, replica)
+			watched = append(watched, replica.Partition)
 		}
 	}
 	defer func() {
@@ -117,12 +117,57 @@ func (f *fetch) wait(ctx context.Context) {
 	}
 }
 
-func (f *fetch) find(p *fetchPartition) (*partition.Partition, error) {
+// readable is the replica that a fetch reads.
+type readable struct {
+	*partition.Partition
+	topic    topicView
+	follower bool // KIP-392: it may be read though it does not lead
+}
+
+// find finds the replica to read. Only a consumer that names its rack is served by a follower: others have been sent here by metadata that is
+// out of date, and are told so.
+func (f *fetch) find(p *fetchPartition) (readable, error) {
 	replica, topic, err := f.b.replica(f.view, f.req.Version >= 13, p.key.topic, p.key.id, p.key.partition)
-	if err == nil && f.req.Version < 10 && topic.config.Compression.Codec == batch.Zstd {
-		err = fmt.Errorf("%w: zstd needs fetch version 10", errCompression)
+	s := readable{Partition: replica, topic: topic}
+	if err != nil {
+		return s, err
 	}
-	return replica, err
+	if f.req.Version < 10 && topic.config.Compression.Codec == batch.Zstd {
+		return s, fmt.Errorf("%w: zstd needs fetch version 10", errCompression)
+	}
+	if f.req.Version >= 11 && f.req.Rack != "" {
+		_, leads := replica.LeadsIn()
+		s.follower = !leads
+	}
+	return s, nil
+}
+
+// marks are the replica's, if it may be read.
+func (s *readable) marks(epoch partition.CurrentEpoch) (partition.Marks, error) {
+	if s.follower {
+		return s.MarksAsFollower(epoch)
+	}
+	return s.Marks(epoch)
+}
+
+func (s *readable) read(from partition.Offset, maxBytes int, epoch partition.CurrentEpoch) (segment.Chunk, partition.Marks, error) {
+	if s.follower {
+		return s.ReadAsFollower(from, maxBytes, epoch)
+	}
+	return s.Read(from, maxBytes, epoch)
+}
+
+// nearer is the replica in the consumer's rack that it is to read from instead of this leader; 0: none (KIP-392).
+func (f *fetch) nearer(s *readable, from partition.Offset) int32 {
+	if f.req.Version < 11 || f.req.Rack == "" || s.follower || f.req.Rack == f.b.cfg.Rack {
+		return 0
+	}
+	for _, id := range f.b.leadOf(s.ID()).inSync {
+		if br, ok := f.view.Brokers[id]; ok && br.Rack == f.req.Rack && id != f.b.cfg.NodeID && f.b.alive(f.view.Image, id) {
+			return id
+		}
+	}
+	return 0
 }
 
 // read reads one partition: up to its own limit within room bytes, and at least one whole batch if none was taken before,
@@ -132,21 +177,23 @@ func (f *fetch) read(p *fetchPartition, room, taken int) *fetchResult {
 	f.view = f.b.view()
 	replica, err := f.find(p)
 	if err != nil {
-		r.code = errorCode(err)
+		f.fail(r, &replica, err)
 		return r
 	}
-	if p.diverges(replica) {
-		return f.diverged(p, replica, r)
+	if p.diverges(replica.Partition) {
+		return f.diverged(p, &replica, r)
 	}
-	if taken > 0 && room <= 0 && f.unread(p, replica, r) {
+	r.preferred = f.nearer(&replica, p.offset)
+	if (r.preferred > 0 || taken > 0 && room <= 0) && f.unread(p, &replica, r) {
 		return r
 	}
-	chunk, marks, err := replica.Read(p.offset, max(min(int(p.maxBytes), room), 0), p.epoch)
+	r.preferred = 0
+	chunk, marks, err := replica.read(p.offset, max(min(int(p.maxBytes), room), 0), p.epoch)
 	if err != nil {
-		r.fail(err, replica)
+		f.fail(r, &replica, err)
 		return r
 	}
-	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
+	r.marks(marks)
 	if taken > 0 && chunk.Len > room {
 		chunk.Close()
 		return r
@@ -155,15 +202,19 @@ func (f *fetch) read(p *fetchPartition, room, taken int) *fetchResult {
 	return r
 }
 
-// unread sets the marks of a partition that has no room in the response, without a look at its files; false: the offset is out of
-// range, or the partition has another error to tell.
-func (f *fetch) unread(p *fetchPartition, replica *partition.Partition, r *fetchResult) bool {
-	marks, err := replica.Marks(p.epoch)
+// unread sets the marks of a partition of which nothing is sent, without a look at its files; false: the offset is out of range, or the
+// partition has another error to tell.
+func (f *fetch) unread(p *fetchPartition, replica *readable, r *fetchResult) bool {
+	marks, err := replica.marks(p.epoch)
 	if err != nil || p.offset < marks.LogStart || p.offset > marks.HighWatermark {
 		return false
 	}
-	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
+	r.marks(marks)
 	return true
+}
+
+func (r *fetchResult) marks(m partition.Marks) {
+	r.highWatermark, r.lastStable, r.logStart = m.HighWatermark, m.LastStable, m.LogStart
 }
 
 // diverges says whether the client's last record is of an epoch that ended here before its offset (KIP-595).
@@ -175,10 +226,10 @@ func (p *fetchPartition) diverges(replica *partition.Partition) bool {
 	return epoch < p.fetchedEpoch || end < p.offset
 }
 
-func (f *fetch) diverged(p *fetchPartition, replica *partition.Partition, r *fetchResult) *fetchResult {
-	marks, err := replica.Marks(p.epoch)
+func (f *fetch) diverged(p *fetchPartition, replica *readable, r *fetchResult) *fetchResult {
+	marks, err := replica.marks(p.epoch)
 	if err != nil {
-		r.fail(err, replica)
+		f.fail(r, replica, err)
 		return r
 	}
 	epoch, end := replica.EpochEnd(p.fetchedEpoch)
@@ -186,18 +237,15 @@ func (f *fetch) diverged(p *fetchPartition, replica *partition.Partition, r *fet
 		r.code = errorCode(partition.ErrOffsetOutOfRange)
 		return r
 	}
-	r.highWatermark, r.lastStable, r.logStart = marks.HighWatermark, marks.LastStable, marks.LogStart
+	r.marks(marks)
 	r.divergeEpoch, r.divergeEnd = epoch, end
 	return r
 }
 
 // fail sets the error, with the leader where that is what the client needs next. As from Kafka no marks come with an error.
-func (r *fetchResult) fail(err error, replica *partition.Partition) {
+func (f *fetch) fail(r *fetchResult, replica *readable, err error) {
 	r.code = errorCode(err)
-	if errors.Is(err, partition.ErrNotLeader) || errors.Is(err, partition.ErrFencedLeaderEpoch) {
-		id, epoch := replica.Leader()
-		r.leader, r.leaderEpoch = brokerOf(id), epoch
-	}
+	r.leader, r.leaderEpoch = f.b.leaderElsewhere(partition.ID{Topic: replica.topic.id(), Partition: r.key.partition}, err)
 }
 
 // leaderNodes lists the endpoints of the leaders that results name.

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication/controller"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -27,8 +26,8 @@ func startMetadata(_ context.Context, b *Broker, r *request) finish {
 		resp.Version = req.Version
 		resp.Topics = topics
 		image := b.controller.Image()
-		resp.ClusterID, resp.ControllerID = &image.ClusterID, b.controller.Leader()
-		for _, n := range sortedBrokers(image) {
+		resp.ClusterID, resp.ControllerID = &image.ClusterID, b.controllerID(image)
+		for _, n := range b.aliveBrokers(image) {
 			rb := kmsg.NewMetadataResponseBroker()
 			rb.NodeID, rb.Rack = n.ID, nullable(n.Rack)
 			rb.Host, rb.Port = b.endpoint(r.conn, n)
@@ -104,7 +103,7 @@ func (b *Broker) autoCreate(ctx context.Context, v *view, req *kmsg.MetadataRequ
 		made = append(made, topic)
 	}
 	for _, t := range made {
-		if err := b.reconciler.awaitLeaders(ctx, t); err != nil {
+		if err := b.awaitLeaders(ctx, t); err != nil {
 			b.log.Warn("a topic made on first use has no leaders yet", "topic", t.Name, "err", err)
 		}
 	}
@@ -157,37 +156,4 @@ func (b *Broker) describeTopic(v *view, req *kmsg.MetadataRequest, t topicView) 
 		rp.Replicas, rp.ISR, rp.OfflineReplicas = s.replicas, s.inSync, s.offline
 	}
 	return rt
-}
-
-// partitionState is what metadata says of one partition.
-type partitionState struct {
-	leader, epoch             int32 // -1: unknown
-	replicas, inSync, offline []int32
-	err                       error // errLeaderless
-}
-
-// partitionState tells a replica whose log is damaged as offline and not in sync, also where it leads: then it is the only one,
-// and what lies below the damage can be read from it.
-func (b *Broker) partitionState(v *view, t topicView, n int32) partitionState {
-	id := partition.ID{Topic: t.ID, Partition: n}
-	p := b.partitions.ByID(id)
-	s := partitionState{leader: -1, epoch: -1, replicas: t.Partitions[n].Replicas, inSync: v.inSync(t.Partitions[n])}
-	if p != nil && p.Damaged() || p == nil && b.reconciler.failure(id) != nil {
-		s.inSync = slices.DeleteFunc(s.inSync, func(id int32) bool { return id == b.cfg.NodeID })
-	}
-	for _, id := range s.replicas {
-		if !slices.Contains(s.inSync, id) {
-			s.offline = append(s.offline, id)
-		}
-	}
-	if p != nil {
-		leader, epoch := p.Leader()
-		if s.leader = brokerOf(leader); s.leader >= 0 {
-			s.epoch = epoch
-		}
-	}
-	if s.leader < 0 {
-		s.err = errLeaderless
-	}
-	return s
 }

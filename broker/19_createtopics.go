@@ -53,7 +53,7 @@ func (b *Broker) planner() *planner {
 	v := b.view()
 	return &planner{
 		image: v.Image, partitions: b.cfg.NumPartitions, factor: b.cfg.Factor(len(v.Brokers)),
-		perBroker: b.maxPartitions, configs: v.defaults,
+		perBroker: b.maxPartitions, configs: v.defaults, alive: b.aliveServer,
 	}
 }
 
@@ -120,7 +120,7 @@ func (c *topicCreator) run(ctx context.Context) {
 
 func (c *topicCreator) await(ctx context.Context, made map[int]*controller.Topic) {
 	for at, t := range made {
-		err := c.b.reconciler.awaitLeaders(ctx, t)
+		err := c.b.awaitLeaders(ctx, t)
 		if errors.Is(err, context.DeadlineExceeded) {
 			err = fmt.Errorf("the topic is made, but has no leaders yet: %w", err)
 		}

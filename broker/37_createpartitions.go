@@ -47,7 +47,7 @@ func (b *Broker) createPartitions(ctx context.Context, t *kmsg.CreatePartitionsR
 	if err != nil || validateOnly {
 		return err
 	}
-	err = b.reconciler.awaitLeaders(ctx, topic)
+	err = b.awaitLeaders(ctx, topic)
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("the partitions are made, but have no leaders yet: %w", err)
 	}

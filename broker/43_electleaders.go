@@ -3,14 +3,16 @@ package broker
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
+	"github.com/quirelog/quire/partition"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// ElectLeaders (43), versions 0 to 2 (KIP-183, KIP-460). 1: unclean elections beside those of the preferred leader. 2:
-// flexible. While one broker is the cluster nobody else can be elected: what leads is the preferred leader, and what does
-// not lead has no candidate.
+// ElectLeaders (43), versions 0 to 2 (KIP-183, KIP-460). 1: unclean elections beside those of the preferred leader. 2: flexible. The
+// preferred leader is handed the leadership by whoever has it. There is no unclean election: a replica that lacks acknowledged records is
+// never made leader.
 
 // Election types.
 const (
@@ -20,14 +22,17 @@ const (
 
 func startElectLeaders(_ context.Context, b *Broker, r *request) finish {
 	req := r.msg.(*kmsg.ElectLeadersRequest)
-	return func(context.Context) reply {
+	return func(ctx context.Context) reply {
+		ctx, cancel := context.WithTimeout(ctx, max(milliseconds(req.TimeoutMillis), minElectWait))
+		defer cancel()
 		resp := req.ResponseKind().(*kmsg.ElectLeadersResponse)
-		e := election{b: b, view: b.view(), unclean: req.ElectionType == electUnclean}
+		e := election{b: b, view: b.view(), unclean: req.ElectionType == electUnclean, outcome: map[partition.ID]error{}}
 		if req.ElectionType != electPreferred && req.ElectionType != electUnclean {
 			e.err = fmt.Errorf("%w: unknown election type %d", errInvalidRequest, req.ElectionType)
 		}
 		switch {
 		case req.Topics != nil:
+			e.run(ctx, req.Topics)
 			for _, t := range req.Topics {
 				resp.Topics = append(resp.Topics, e.topic(t.Topic, t.Partitions))
 				resp.ErrorCode = errorCode(e.err)
@@ -35,7 +40,7 @@ func startElectLeaders(_ context.Context, b *Broker, r *request) finish {
 		case e.err != nil:
 			resp.ErrorCode = errorCode(e.err)
 		default:
-			resp.Topics = e.all()
+			resp.Topics = e.all(ctx)
 		}
 		return reply{msg: resp}
 	}
@@ -47,17 +52,42 @@ type election struct {
 	view    *view
 	unclean bool
 	err     error // of the whole request
+	outcome map[partition.ID]error
+}
+
+// run has the preferred leaders elected, side by side.
+func (e *election) run(ctx context.Context, topics []kmsg.ElectLeadersRequestTopic) {
+	if e.err != nil || e.unclean {
+		return
+	}
+	ids := map[partition.ID]bool{}
+	for _, t := range topics {
+		for _, n := range t.Partitions {
+			if found, err := e.view.find(false, t.Topic, [16]byte{}, n); err == nil {
+				ids[partition.ID{Topic: found.ID, Partition: n}] = true
+			}
+		}
+	}
+	if len(ids) > 0 {
+		e.outcome = e.b.keeper.Elect(ctx, slices.Collect(maps.Keys(ids)))
+	}
 }
 
 // all answers for every topic. As in Kafka partitions that need no election are left out.
-func (e *election) all() []kmsg.ElectLeadersResponseTopic {
-	var topics []kmsg.ElectLeadersResponseTopic
+func (e *election) all(ctx context.Context) []kmsg.ElectLeadersResponseTopic {
+	var asked []kmsg.ElectLeadersRequestTopic
 	for name, t := range e.view.Topics {
-		numbers := make([]int32, len(t.Partitions))
-		for n := range numbers {
-			numbers[n] = int32(n)
+		rt := kmsg.NewElectLeadersRequestTopic()
+		rt.Topic = name
+		for n := range t.Partitions {
+			rt.Partitions = append(rt.Partitions, int32(n))
 		}
-		rt := e.topic(name, numbers)
+		asked = append(asked, rt)
+	}
+	e.run(ctx, asked)
+	var topics []kmsg.ElectLeadersResponseTopic
+	for _, t := range asked {
+		rt := e.topic(t.Topic, t.Partitions)
 		rt.Partitions = slices.DeleteFunc(rt.Partitions, func(p kmsg.ElectLeadersResponseTopicPartition) bool {
 			return p.ErrorCode == errorCode(errElectionNotNeeded)
 		})
@@ -72,25 +102,25 @@ func (e *election) topic(name string, partitions []int32) kmsg.ElectLeadersRespo
 	for _, n := range partitions {
 		rp := kmsg.NewElectLeadersResponseTopicPartition()
 		rp.Partition = n
-		rp.ErrorCode, rp.ErrorMessage = errorFields(e.elect(name, n))
+		rp.ErrorCode, rp.ErrorMessage = errorFields(e.elected(name, n))
 		rt.Partitions = append(rt.Partitions, rp)
 	}
 	return rt
 }
 
-// elect says why there is no election; it never is nil.
-func (e *election) elect(name string, n int32) error {
+// elected says why there was no election; nil where there was one.
+func (e *election) elected(name string, n int32) error {
 	if e.err != nil {
 		return e.err
 	}
 	t, err := e.view.find(false, name, [16]byte{}, n)
-	switch {
+	switch id := (partition.ID{Topic: t.id(), Partition: n}); {
 	case err != nil:
 		return fmt.Errorf("%w: %s-%d", err, name, n)
-	case e.b.partitionState(e.view, t, n).leader >= 0:
+	case !e.unclean:
+		return e.outcome[id]
+	case e.b.leadOf(id).broker >= 0:
 		return errElectionNotNeeded
-	case e.unclean:
-		return errNoEligibleLeader
 	}
-	return errNoPreferredLeader
+	return errNoEligibleLeader
 }

@@ -7,7 +7,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// DescribeCluster (60), versions 0 to 2 (KIP-700). 1: endpoint type (KIP-919). 2: fenced brokers; there are none here.
+// DescribeCluster (60), versions 0 to 2 (KIP-700). 1: endpoint type (KIP-919). 2: fenced brokers: those that do not answer.
 
 // Endpoint types.
 const (
@@ -26,10 +26,14 @@ func startDescribeCluster(_ context.Context, b *Broker, r *request) finish {
 			return reply{msg: resp}
 		}
 		v := b.view()
-		resp.ClusterID, resp.ControllerID = v.ClusterID, b.controller.Leader()
+		resp.ClusterID, resp.ControllerID = v.ClusterID, b.controllerID(v.Image)
 		for _, n := range sortedBrokers(v.Image) {
+			fenced := !b.aliveServer(serverID(n))
+			if fenced && !req.IncludeFencedBrokers {
+				continue
+			}
 			rb := kmsg.NewDescribeClusterResponseBroker()
-			rb.NodeID, rb.Rack = n.ID, nullable(n.Rack)
+			rb.NodeID, rb.Rack, rb.IsFenced = n.ID, nullable(n.Rack), fenced
 			rb.Host, rb.Port = b.endpoint(r.conn, n)
 			resp.Brokers = append(resp.Brokers, rb)
 		}

@@ -41,6 +41,7 @@ func apis() []api {
 		{kmsg.UpdateFeatures, 0, 2, startUpdateFeatures},
 		{kmsg.DescribeCluster, 0, 2, startDescribeCluster},
 		{kmsg.DescribeProducers, 0, 0, startDescribeProducers},
+		{kmsg.UnregisterBroker, 0, 0, startUnregisterBroker},
 		{kmsg.ConsumerGroupHeartbeat, 0, 1, startConsumerGroupHeartbeat},
 		{kmsg.ConsumerGroupDescribe, 0, 1, startConsumerGroupDescribe},
 		{kmsg.ListConfigResources, 0, 1, startListConfigResources},

@@ -31,7 +31,7 @@ func benchBroker(b *testing.B, n int) *Broker {
 	}
 	made, err := br.controller.CreateTopic(b.Context(), topic)
 	if err == nil {
-		err = br.reconciler.awaitLeaders(b.Context(), made)
+		err = br.awaitLeaders(b.Context(), made)
 	}
 	if err != nil {
 		b.Fatal(err)

@@ -13,10 +13,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/quirelog/quire/broker/cluster"
 	"github.com/quirelog/quire/broker/config"
+	"github.com/quirelog/quire/broker/placement"
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/replication/controller"
+	"github.com/quirelog/quire/replication/transport"
 	"github.com/quirelog/quire/segment/flush"
 )
 
@@ -30,7 +33,16 @@ type Broker struct {
 	reconciler *reconciler
 	groups     *groups
 	clusterID  string
-	self       replication.ServerID
+
+	self         replication.ServerID
+	registration controller.Broker // as it is to be in the metadata
+	peers        *peers
+	transport    *transport.Transport
+	cluster      atomic.Pointer[string] // clusterID, once others may be told
+	node         *replication.Node
+	members      *cluster.Cluster
+	keeper       *placement.Keeper
+	touched      broadcast // a group, a leader or a broker has changed
 
 	handlerState
 
@@ -115,31 +127,24 @@ func (b *Broker) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if meta.ClusterID == "" {
-		meta.ClusterID = newUUID()
-		if err := meta.write(b.cfg.DataDir); err != nil {
-			return err
-		}
-	}
-	b.clusterID, b.self = meta.ClusterID, meta.server()
-	ln, err := listen("kafka-addr", b.cfg.KafkaAddr)
+	b.self = meta.server()
+	b.newMembership()
+	ln, err := b.listenKafka()
 	if err != nil {
 		return err
 	}
-	b.onClose("listener", func(context.Context) error {
-		if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // draining connections has closed it already
+	for _, step := range []func() error{
+		b.startAdmin,
+		func() error { return b.startTransport(&meta, ln.Addr()) },
+		func() error { return b.enter(ctx, &meta) },
+		func() error { return b.openController(ctx) },
+		b.openStorage,
+		func() error { return b.startMembership(ctx) },
+		func() error { return b.startReconciler(ctx) },
+	} {
+		if err := step(); err != nil {
 			return err
 		}
-		return nil
-	})
-	if err := b.startAdmin(); err != nil {
-		return err
-	}
-	if err := b.openStorage(ctx, ln.Addr()); err != nil {
-		return err
-	}
-	if err := b.startReconciler(ctx); err != nil {
-		return err
 	}
 	b.watchDisk()
 	b.limitMemory()
@@ -147,45 +152,45 @@ func (b *Broker) start(ctx context.Context) error {
 	b.startGroups()
 	b.kafka = serveListener(b, ln, b.connLimits)
 	b.onClose("connections", b.closeConnections)
+	b.onClose("leaderships", b.drain)
 	b.ready.Store(true)
 	return nil
 }
 
+func (b *Broker) listenKafka() (net.Listener, error) {
+	ln, err := listen("kafka-addr", b.cfg.KafkaAddr)
+	if err != nil {
+		return nil, err
+	}
+	b.onClose("listener", func(context.Context) error {
+		if err := ln.Close(); !errors.Is(err, net.ErrClosed) { // draining connections has closed it already
+			return err
+		}
+		return nil
+	})
+	return ln, nil
+}
+
 // openStorage opens what lies under the partitions, and their manager.
-func (b *Broker) openStorage(ctx context.Context, listening net.Addr) error {
+func (b *Broker) openStorage() error {
 	flusher := flush.New(flush.Options{
 		Dir: b.cfg.DataDir, Mode: b.cfg.Durability, Interval: b.cfg.FlushInterval,
 		OnFailure: b.fatal, Observe: b.metrics.observeFlush,
 	})
 	b.onClose("flusher", flusher.Close)
-
-	host, port := advertised(b.cfg, listening)
-	_, incarnation := splitServer(b.self)
-	c, err := controller.Open(ctx, controller.Options{
-		Dir:       filepath.Join(b.cfg.DataDir, controllerDir),
-		Self:      controller.Broker{ID: b.cfg.NodeID, Host: host, Port: port, Rack: b.cfg.Rack, RPCAddr: b.cfg.RPCAddr, Incarnation: incarnation},
-		ClusterID: b.clusterID, Logger: b.log,
+	var err error
+	b.node, err = replication.OpenNode(replication.NodeOptions{
+		Dir: b.cfg.DataDir, Self: b.self, Logger: b.log, Transport: b.transport.Raft,
 	})
-	if err != nil {
-		return fmt.Errorf("open controller: %w", err)
-	}
-	b.controller = c
-	b.onClose("controller", c.Close)
-	image := c.Image()
-	if image.ClusterID != b.clusterID {
-		return fmt.Errorf("data directory %s belongs to cluster %s, but its controller to %s",
-			b.cfg.DataDir, b.clusterID, image.ClusterID)
-	}
-
-	node, err := replication.OpenNode(replication.NodeOptions{
-		Dir: b.cfg.DataDir, Self: b.self, Logger: b.log})
 	if err != nil {
 		return fmt.Errorf("open replication: %w", err)
 	}
-	b.onClose("replication", func(context.Context) error { return node.Close() })
+	b.onClose("replication", func(context.Context) error { return b.node.Close() })
 
 	b.partitions, err = partition.NewManager(partition.Options{
-		Dir: b.cfg.DataDir, Node: node, Flusher: flusher, OpenFiles: partitionFiles(openFileLimit()), Logger: b.log})
+		Dir: b.cfg.DataDir, Node: b.node, Flusher: flusher, OpenFiles: partitionFiles(openFileLimit()), Logger: b.log,
+		Source: b.remote, Changed: b.touch,
+	})
 	if err != nil {
 		return fmt.Errorf("open partitions: %w", err)
 	}
@@ -193,10 +198,30 @@ func (b *Broker) openStorage(ctx context.Context, listening net.Addr) error {
 	return nil
 }
 
-// startReconciler returns when the partitions of the image are open and lead. One that cannot be opened is tried again and
-// does not keep the others from being served.
+// openController opens this broker's member of the controller group.
+func (b *Broker) openController(ctx context.Context) error {
+	c, err := controller.Open(ctx, controller.Options{
+		Dir: filepath.Join(b.cfg.DataDir, controllerDir), Self: b.registration, ClusterID: b.clusterID, Logger: b.log,
+		Transport: b.transport.Group(transport.ControllerGroup), Alive: b.aliveServer,
+		Forward: func(ctx context.Context, to replication.ServerID, body []byte) ([]byte, error) {
+			return b.transport.Call(ctx, to, transport.MethodCommand, body)
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("open controller: %w", err)
+	}
+	b.controller = c
+	b.onClose("controller", c.Close)
+	b.keeper = placement.New(placement.Options{
+		Self: b.self, Groups: kept{b}, Controller: c, Peers: calls{b}, Internal: isInternal, Logger: b.log,
+	})
+	return nil
+}
+
+// startReconciler returns when the partitions of the image are open here, and those that nobody else has lead. One that cannot be opened is
+// tried again and does not keep the others from being served.
 func (b *Broker) startReconciler(ctx context.Context) error {
-	b.reconciler = newReconciler(&b.views, b.controller, b.partitions, b.log)
+	b.reconciler = newReconciler(b.self, &b.views, b.controller, b.partitions, b.log)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	done := make(chan struct{})
 	go func() {
@@ -208,11 +233,12 @@ func (b *Broker) startReconciler(ctx context.Context) error {
 		<-done
 		return nil
 	})
-	for _, t := range b.controller.Image().Topics {
-		err := b.reconciler.awaitLeaders(ctx, t)
-		if ctx.Err() != nil {
-			return fmt.Errorf("open partitions: %w", err)
-		}
+	image := b.controller.Image()
+	if err := b.reconciler.await(ctx, image); err != nil {
+		return fmt.Errorf("open partitions: %w", err)
+	}
+	if err := b.awaitOwn(ctx, image); err != nil {
+		return fmt.Errorf("open partitions: %w", err)
 	}
 	return nil
 }
@@ -238,6 +264,9 @@ func (b *Broker) HTTPAddr() string {
 	}
 	return b.admin.ln.Addr().String()
 }
+
+// RPCAddr is where other brokers reach this one.
+func (b *Broker) RPCAddr() string { return b.registration.RPCAddr }
 
 func (b *Broker) closeConnections(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, drainTime)

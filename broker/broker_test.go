@@ -61,7 +61,7 @@ func makeTopic(t testing.TB, b *Broker, name string, partitions int) *controller
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := b.reconciler.awaitLeaders(testContext(t), topic); err != nil {
+	if err := b.awaitLeaders(testContext(t), topic); err != nil {
 		t.Fatal(err)
 	}
 	return topic

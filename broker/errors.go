@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/quirelog/quire/broker/placement"
 	"github.com/quirelog/quire/broker/topicconfig"
 	"github.com/quirelog/quire/partition"
 	"github.com/quirelog/quire/replication/controller"
@@ -33,7 +34,6 @@ var (
 	errTooLarge          = errors.New("record batch is larger than max.message.bytes")
 	errTimestamp         = errors.New("timestamp is out of range")
 	errCompression       = errors.New("unsupported compression type")
-	errTooFewReplicas    = errors.New("fewer replicas are in sync than min.insync.replicas")
 	errTransactional     = errors.New("this broker does not have transactions")
 	errUnsupported       = errors.New("not supported at this version")
 	errWrongEndpoint     = errors.New("the request was sent to an endpoint of type BROKER, not CONTROLLER")
@@ -71,6 +71,8 @@ var kafkaErrors = []struct {
 	{partition.ErrUnknownLeaderEpoch, kerr.UnknownLeaderEpoch},
 	{partition.ErrDamaged, kerr.KafkaStorageError},
 	{partition.ErrDiskFull, kerr.KafkaStorageError},
+	{partition.ErrTooFewReplicas, kerr.NotEnoughReplicas},
+	{partition.ErrOffsetNotAvailable, kerr.OffsetNotAvailable},
 
 	{batch.ErrCorrupt, kerr.CorruptMessage},
 	{batch.ErrUnsupportedFormat, kerr.UnsupportedForMessageFormat},
@@ -82,7 +84,6 @@ var kafkaErrors = []struct {
 	{errTimestamp, kerr.InvalidTimestamp},
 	{errCompression, kerr.UnsupportedCompressionType},
 	{errInvalidAcks, kerr.InvalidRequiredAcks},
-	{errTooFewReplicas, kerr.NotEnoughReplicas},
 	// Kafka's answer to transactional records that may not be written, and final for every client.
 	{errTransactional, kerr.TransactionalIDAuthorizationFailed},
 
@@ -91,6 +92,15 @@ var kafkaErrors = []struct {
 	{controller.ErrNotController, kerr.NotController},
 	{controller.ErrTimeout, kerr.RequestTimedOut},
 	{controller.ErrPartitions, kerr.InvalidPartitions},
+	{controller.ErrReplicas, kerr.InvalidReplicaAssignment},
+	{controller.ErrNoReassignment, kerr.NoReassignmentInProgress},
+	{controller.ErrUnknownPartition, kerr.UnknownTopicOrPartition},
+	{controller.ErrUnknownBroker, kerr.BrokerIDNotRegistered},
+	{controller.ErrHasReplicas, kerr.InvalidRequest},
+	{placement.ErrNotNeeded, kerr.ElectionNotNeeded},
+	{placement.ErrNoPreferred, kerr.PreferredLeaderNotAvailable},
+	{placement.ErrNoLeader, kerr.PreferredLeaderNotAvailable},
+	{placement.ErrUnknown, kerr.UnknownTopicOrPartition},
 	{topicconfig.ErrInvalid, kerr.InvalidConfig},
 	{errGroupConfig, kerr.InvalidConfig},
 	{errInvalidTopic, kerr.InvalidTopicException},

@@ -143,8 +143,8 @@ func (g *groups) followPartition(c *consumergroup.Coordinator, id partition.ID) 
 		}
 	}
 	if now.p != nil {
-		if marks, err := now.p.Marks(-1); err == nil {
-			now.epoch = marks.Epoch
+		if epoch, leads := now.p.LeadsIn(); leads {
+			now.epoch = epoch
 		}
 	}
 	g.followed[id.Partition] = now
@@ -217,7 +217,7 @@ func (g *groups) journal(ctx context.Context) (*view, topicView, error) {
 	made := g.b.createTopics(ctx, []topicSpec{{name: consumergroup.JournalTopic, partitions: -1, factor: -1}}, false)[0]
 	err := made.err
 	if err == nil {
-		err = g.b.reconciler.awaitLeaders(ctx, made.topic)
+		err = g.b.awaitLeaders(ctx, made.topic)
 	}
 	if errors.Is(err, errTopicExists) || errors.Is(err, controller.ErrTopicExists) {
 		err = nil // somebody else was quicker

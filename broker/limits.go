@@ -105,6 +105,12 @@ const (
 	// memory meanwhile.
 	maxRequestTime = 5 * time.Minute
 
+	// defaultRequestTime is how long a request that names no time may wait.
+	defaultRequestTime = 30 * time.Second
+
+	// minElectWait is the least that an election is waited for: clients set short times, and a leadership that is being handed over is not stopped.
+	minElectWait = 5 * time.Second
+
 	// keptResponseBytes is the largest response buffer that a connection keeps.
 	keptResponseBytes = 64 << 10
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/broker/config"
+	"github.com/quirelog/quire/broker/forming"
 	"github.com/quirelog/quire/broker/placement"
 	"github.com/quirelog/quire/consumergroup"
 	"github.com/quirelog/quire/replication"
@@ -21,6 +22,8 @@ func TestLimitsAreWhatIsWritten(t *testing.T) {
 		"recompressBytes": recompressBytes, "freePlain": freePlain, "maxExpansion": maxExpansion, "conversionShare": conversionShare,
 		"usualPlain": usualPlain, "usualExpansion": usualExpansion, "unusualRest": unusualRest,
 		"responseGrace": int(responseGrace / time.Second), "maxRequestTime": int(maxRequestTime / time.Second),
+		"defaultRequestTime": int(defaultRequestTime / time.Second), "minElectWait": int(minElectWait / time.Second),
+		"handOverTime": int(handOverTime / time.Second), "maxPeers": maxPeers, "forming.MaxBytes": forming.MaxBytes,
 		"muteTime":   int(muteTime / time.Second),
 		"heldFactor": heldFactor, "frameGrace": int(frameGrace / time.Second), "frameRate": frameRate,
 		"crowdedFrameTime": int(crowdedFrameTime / time.Second), "writeTimeout": int(writeTimeout / time.Second),

@@ -30,6 +30,7 @@ const (
 // the only one that does; others wait for what it has done.
 type reconciler struct {
 	self       int32
+	server     replication.ServerID // self in Raft groups
 	views      *views
 	controller *controller.Controller
 	partitions *partition.Manager
@@ -45,8 +46,8 @@ type reconciler struct {
 	changed chan struct{}          // closed and replaced when applied moves
 }
 
-func newReconciler(vs *views, c *controller.Controller, m *partition.Manager, log *slog.Logger) *reconciler {
-	return &reconciler{self: vs.cfg.NodeID, views: vs, controller: c, partitions: m, log: log, retry: reconcileRetry,
+func newReconciler(server replication.ServerID, vs *views, c *controller.Controller, m *partition.Manager, log *slog.Logger) *reconciler {
+	return &reconciler{self: vs.cfg.NodeID, server: server, views: vs, controller: c, partitions: m, log: log, retry: reconcileRetry,
 		configured: map[controller.TopicID]partition.Config{}, failed: map[partition.ID]error{}, changed: make(chan struct{})}
 }
 
@@ -98,7 +99,7 @@ func (r *reconciler) apply(ctx context.Context, image *controller.Image) error {
 	deleted := sideBySide(gone, func(id partition.ID) error { return r.partitions.Delete(ctx, id) })
 	var missing []partition.Spec
 	for id, t := range r.views.of(image).topics {
-		missing = append(missing, r.missing(image, t)...)
+		missing = append(missing, r.missing(t)...)
 		if c := partitionConfig(&t.config); r.configured[id] != c {
 			r.reconfigure(t.Topic, c)
 			r.configured[id] = c
@@ -152,14 +153,14 @@ func (r *reconciler) wants(image *controller.Image, id partition.ID) bool {
 }
 
 // missing lists the partitions of t that belong here and are not open.
-func (r *reconciler) missing(image *controller.Image, t topicView) []partition.Spec {
+func (r *reconciler) missing(t topicView) []partition.Spec {
 	var specs []partition.Spec
 	for n, part := range t.Partitions {
 		id := partition.ID{Topic: t.ID, Partition: int32(n)}
 		if !slices.Contains(part.Replicas, r.self) || r.partitions.ByID(id) != nil {
 			continue
 		}
-		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: voters(image, part), Only: len(part.Replicas) == 1,
+		specs = append(specs, partition.Spec{ID: id, Topic: t.Name, Voters: r.founders(part), Only: len(part.Replicas) == 1,
 			Config: partitionConfig(&t.config)})
 	}
 	return specs
@@ -177,6 +178,7 @@ func (r *reconciler) reconfigure(t *controller.Topic, c partition.Config) {
 func partitionConfig(c *topicconfig.Config) partition.Config {
 	return partition.Config{
 		SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge, LogAppendTime: c.LogAppendTime, Retention: c.Expires(),
+		MinInsync: int(c.MinInsyncReplicas),
 	}
 }
 
@@ -185,12 +187,14 @@ func serverID(b controller.Broker) replication.ServerID {
 	return replication.ServerID(fmt.Sprintf("%d-%s", b.ID, b.Incarnation))
 }
 
-func voters(image *controller.Image, p controller.Partition) []replication.ServerID {
-	ids := make([]replication.ServerID, 0, len(p.Replicas))
-	for _, id := range p.Replicas {
-		if b, ok := image.Brokers[id]; ok {
-			ids = append(ids, serverID(b))
-		}
+// founders are the voters that a new partition begins with; nil where this server is none of them, and joins what they have begun.
+func (r *reconciler) founders(p controller.Partition) []replication.ServerID {
+	if !slices.Contains(p.Founders, string(r.server)) {
+		return nil
+	}
+	ids := make([]replication.ServerID, len(p.Founders))
+	for i, id := range p.Founders {
+		ids[i] = replication.ServerID(id)
 	}
 	return ids
 }
@@ -211,44 +215,6 @@ func (r *reconciler) await(ctx context.Context, image *controller.Image) error {
 		}
 		select {
 		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// awaitLeaders returns when the partitions of t that belong here lead, or says why some do not. t is of the controller's image.
-// A topic that is gone meanwhile is nothing to wait for.
-func (r *reconciler) awaitLeaders(ctx context.Context, t *controller.Topic) error {
-	if err := r.await(ctx, r.controller.Image()); err != nil {
-		return fmt.Errorf("topic %s: %w", t.Name, err)
-	}
-	var errs []error // one that fails is no reason to come before the others lead
-	for n, part := range t.Partitions {
-		if !slices.Contains(part.Replicas, r.self) {
-			continue
-		}
-		if err := r.awaitLeader(ctx, partition.ID{Topic: t.ID, Partition: int32(n)}); err != nil {
-			errs = append(errs, fmt.Errorf("topic %s partition %d: %w", t.Name, n, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-func (r *reconciler) awaitLeader(ctx context.Context, id partition.ID) error {
-	p := r.partitions.ByID(id)
-	if p == nil {
-		return r.failure(id)
-	}
-	w := partition.NewWaiter()
-	p.Watch(w)
-	defer p.Unwatch(w)
-	for {
-		if _, err := p.Marks(-1); !errors.Is(err, partition.ErrNotLeader) {
-			return nil // it leads, or never will: what is asked of it says so
-		}
-		select {
-		case <-w.C():
 		case <-ctx.Done():
 			return ctx.Err()
 		}

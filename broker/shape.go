@@ -45,6 +45,7 @@ var shapes = map[kmsg.Key]shape{
 	kmsg.UpdateFeatures:             parseShape("4 [ s 2 1@0-0 1@1+ ] 1@1+"),
 	kmsg.DescribeProducers:          parseShape("[ s []4 ]"),
 	kmsg.ListConfigResources:        parseShape("[]1@1+"),
+	kmsg.UnregisterBroker:           parseShape("4"),
 
 	kmsg.OffsetCommit:           parseShape("s 4@1+ s@1+ s@7+ 8@2-4 [ s@0-9 16@10+ [ 4 8 8@1-1 4@6+ s ] ]"),
 	kmsg.OffsetFetch:            parseShape("s@0-7 [ s []4 ]@0-7 [ s s@9+ 4@9+ [ s@8-9 16@10+ []4 ] ]@8+ 1@7+"),

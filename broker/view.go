@@ -29,6 +29,14 @@ type topicView struct {
 	internal bool // see isInternal
 }
 
+// id is the topic's id; zero where there is no topic.
+func (t *topicView) id() controller.TopicID {
+	if t.Topic == nil {
+		return controller.TopicID{}
+	}
+	return t.ID
+}
+
 // views keeps the view of the newest image.
 type views struct {
 	cfg    config.Config // with which the broker was started
@@ -103,17 +111,6 @@ func (b *Broker) replica(v *view, byID bool, name string, id controller.TopicID,
 		return nil, t, errNotLeaderHere
 	}
 	return p, t, nil
-}
-
-// inSync lists the replicas that are on registered brokers: with one replica a partition that is all the in-sync set can be.
-func (v *view) inSync(p controller.Partition) []int32 {
-	in := make([]int32, 0, len(p.Replicas))
-	for _, id := range p.Replicas {
-		if _, ok := v.Brokers[id]; ok {
-			in = append(in, id)
-		}
-	}
-	return in
 }
 
 // brokerOf is the broker id in a server id; -1 for none.

@@ -201,7 +201,9 @@ func (c *Controller) Close(ctx context.Context) error {
 	done := make(chan error, 1)
 	go func() {
 		c.calls.Wait() // before the shutdown, after which Raft forgets to answer some of them
-		err := c.raft.Shutdown().Error()
+		down := c.raft.Shutdown()
+		_ = c.net.Close() // the library waits for what is under way to its peers, and closes the transport only then
+		err := down.Error()
 		done <- errors.Join(err, c.store.db.Close())
 	}()
 	select {
