@@ -114,11 +114,6 @@ func (p *produce) append(ctx context.Context, whole error, t *kmsg.ProduceReques
 	if topic.internal {
 		return id, nil, refuseInternal(topic.Name, "clients cannot write to")
 	}
-	if g := replica.Group(); p.acks == int16(partition.AcksAll) && topic.config.MinInsyncReplicas > 1 && g != nil {
-		if in := len(g.InSync(time.Now())); in < int(topic.config.MinInsyncReplicas) {
-			return id, nil, fmt.Errorf("%w: %d in sync, %d wanted", partition.ErrTooFewReplicas, in, topic.config.MinInsyncReplicas)
-		}
-	}
 	only, h, err := checkBatch(part.Records, p.version, topic.config.MaxMessageBytes)
 	if err != nil {
 		return id, nil, err

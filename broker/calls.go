@@ -41,12 +41,7 @@ func (c calls) Alive(id replication.ServerID) bool { return id == c.b.self || c.
 
 // Promised is for how long this broker will not vote against a leader.
 func (c calls) Promised(leader replication.ServerID) time.Duration {
-	if p, ok := any(c.b.transport).(interface {
-		Promised(replication.ServerID) time.Duration
-	}); ok {
-		return p.Promised(leader)
-	}
-	return 0
+	return c.b.transport.Promised(leader)
 }
 
 // Leader is the broker that leads a partition; -1: none is known.
