@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/replication/transport"
 )
 
 // errAlone should never be seen: a lone voter has nobody to call.
@@ -30,7 +32,7 @@ type network struct {
 	self raft.ServerID
 }
 
-// between is what a *transport.Group can do and raft.Transport does not ask for. A transport that cannot is good for tests.
+// What a *transport.Group can do and raft.Transport does not ask for. A transport that cannot is good for tests.
 type (
 	matcher interface {
 		Match(raft.ServerID) (uint64, time.Time)
@@ -38,6 +40,12 @@ type (
 	committer interface{ Committed(uint64) }
 	elector   interface{ CallElection(over, candidate uint64) }
 )
+
+var _ interface {
+	matcher
+	committer
+	elector
+} = (*transport.Group)(nil)
 
 func newNetwork(t raft.Transport, self raft.ServerID) *network {
 	if t == nil {
