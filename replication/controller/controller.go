@@ -100,9 +100,9 @@ type Controller struct {
 }
 
 // raftConfig is the library's own where the broker is alone, but for the log: a lone voter is told to lead.
-func raftConfig(o *Options, self raft.ServerID) *raft.Config {
+func raftConfig(o *Options, net *network) *raft.Config {
 	conf := raft.DefaultConfig()
-	conf.LocalID = self
+	conf.LocalID = net.self
 	conf.Logger = newRaftLogger(o.Logger)
 	conf.NoLegacyTelemetry = true
 	conf.NoSnapshotRestoreOnStart = true // openStorage has read it
@@ -111,7 +111,7 @@ func raftConfig(o *Options, self raft.ServerID) *raft.Config {
 	if !o.alone() {
 		conf.HeartbeatTimeout, conf.ElectionTimeout = o.electionTimeout, o.electionTimeout
 		conf.LeaderLeaseTimeout = o.electionTimeout * 2 / 3 // without a majority a leader steps down, and fails what is under way
-		if _, tells := o.Transport.(committer); tells {
+		if !net.basic {
 			conf.CommitTimeout = commitTimeout
 		}
 	}

@@ -75,7 +75,8 @@ func (c *Controller) lastTerm() uint64 {
 	return max(log, snapshot)
 }
 
-// CallElection has this broker stand for election, unless it leads or has no vote.
+// CallElection has this broker stand for election, a candidate too, unless it leads or has no vote. Nobody reads from this group under a
+// lease, so no promise to its leader is waited for.
 func (c *Controller) CallElection() {
 	var candidate uint64
 	switch s := c.Status(); s.State {
@@ -84,9 +85,7 @@ func (c *Controller) CallElection() {
 	case Candidate:
 		candidate = s.Term
 	}
-	if e, ok := c.net.Transport.(elector); ok {
-		e.CallElection(0, candidate)
-	}
+	c.net.CallElection(0, candidate)
 }
 
 // stand has this member stand for election if it has heard of no leader: Raft looks at its heartbeat timer at once when the timeout is

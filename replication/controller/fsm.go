@@ -47,7 +47,7 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 		f.images.publish(next)
 	}
 	if n := len(logs); n > 0 {
-		f.net.committed(logs[n-1].Index)
+		f.net.Committed(logs[n-1].Index)
 	}
 	responses := make([]any, len(logs))
 	for i, l := range logs {

@@ -54,7 +54,7 @@ func (c *Controller) serve() error {
 	// A term that began meanwhile has waited for nothing.
 	if c.raft.CurrentTerm() == term {
 		c.served.Store(term)
-		c.net.committed(c.raft.CommitIndex())
+		c.net.Committed(c.raft.CommitIndex())
 	}
 	return nil
 }
@@ -79,7 +79,7 @@ func (c *Controller) change(dead deaths) bool {
 		c.o.Logger.Warn("cannot change the controller group", "change", s.String(), "broker", id, "err", err)
 		return false
 	}
-	c.net.committed(c.raft.CommitIndex())
+	c.net.Committed(c.raft.CommitIndex())
 	c.o.Logger.Info("changed the controller group", "change", s.String(), "broker", id)
 	return true
 }
@@ -116,8 +116,8 @@ func (c *Controller) isClosed() bool {
 
 // level says whether a member's log is about where this leader's is.
 func (c *Controller) level(id raft.ServerID) bool {
-	index, _, ok := c.net.match(id)
-	return !ok || index > 0 && index+levelBehind >= c.raft.LastIndex()
+	index, _ := c.net.Match(id)
+	return c.net.basic || index > 0 && index+levelBehind >= c.raft.LastIndex()
 }
 
 // caughtUp remembers when members were last known to have all that this leader had.
@@ -136,7 +136,7 @@ func (u *caughtUp) see(c *Controller) {
 		u.term, u.at = term, map[raft.ServerID]time.Time{}
 	}
 	for _, s := range c.servers() {
-		if index, at, ok := c.net.match(s.ID); ok && index >= last && at.After(u.at[s.ID]) {
+		if index, at := c.net.Match(s.ID); index >= last && at.After(u.at[s.ID]) {
 			u.at[s.ID] = at
 		}
 	}

@@ -132,7 +132,7 @@ func start(store *storage, o Options) (*Controller, error) {
 	c.fsm = newFSM(store, c.net, o.Logger)
 	logs := logStore{store.db, &store.known}
 	var err error
-	c.raft, err = raft.NewRaft(raftConfig(&c.o, store.server), c.fsm, logs, stableStore{store.db}, store.snapshots, c.net)
+	c.raft, err = raft.NewRaft(raftConfig(&c.o, c.net), c.fsm, logs, stableStore{store.db}, store.snapshots, c.net)
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start controller: %w", err), store.db.Close())
 	}

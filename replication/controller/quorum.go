@@ -84,7 +84,7 @@ func (c *Controller) member(id raft.ServerID, leads bool) (Member, error) {
 			m.LastCaught = m.LastHeard
 		}
 	case leads:
-		if index, at, ok := c.net.match(id); ok && index > 0 {
+		if index, at := c.net.Match(id); index > 0 {
 			m.LogEnd, m.LastHeard = int64(index), at
 		}
 		m.LastCaught = c.caught.of(id)
@@ -132,7 +132,7 @@ func (c *Controller) successor(to int32) (raft.ServerID, error) {
 		if err != nil || s.Suffrage != raft.Voter || s.ID == c.store.server || to >= 0 && broker != to || !c.alive(s.ID) {
 			continue
 		}
-		if index, _, _ := c.net.match(s.ID); best == "" || index > furthest {
+		if index, _ := c.net.Match(s.ID); best == "" || index > furthest {
 			best, furthest = s.ID, index
 		}
 	}

@@ -29,45 +29,38 @@ func serverOf(b Broker) raft.Server {
 // them: directories of a broker that ran alone have the broker id there.
 type network struct {
 	raft.Transport
-	self raft.ServerID
+	between
+	basic bool // between does nothing
+	self  raft.ServerID
 }
 
-// What a *transport.Group can do and raft.Transport does not ask for. A transport that cannot is good for tests.
-type (
-	matcher interface {
-		Match(raft.ServerID) (uint64, time.Time)
-	}
-	committer interface{ Committed(uint64) }
-	elector   interface{ CallElection(over, candidate uint64) }
-)
+// between is what a *transport.Group can do and raft.Transport does not ask for.
+type between interface {
+	Match(raft.ServerID) (index uint64, at time.Time)
+	Committed(index uint64)
+	CallElection(over, candidate uint64)
+}
 
-var _ interface {
-	matcher
-	committer
-	elector
-} = (*transport.Group)(nil)
+var _ between = (*transport.Group)(nil)
+
+// basic is a transport that has nothing but what raft.Transport asks for, as that of a broker alone, or of a test.
+type basic struct{}
+
+func (basic) Match(raft.ServerID) (uint64, time.Time) { return 0, time.Time{} }
+func (basic) Committed(uint64)                        {}
+func (basic) CallElection(uint64, uint64)             {}
 
 func newNetwork(t raft.Transport, self raft.ServerID) *network {
 	if t == nil {
 		t = aloneTransport{}
 	}
-	return &network{Transport: t, self: self}
-}
-
-// match is how far a peer's log is known to agree with this leader's, and when the peer last said so.
-func (n *network) match(id raft.ServerID) (index uint64, at time.Time, ok bool) {
-	m, ok := n.Transport.(matcher)
-	if ok {
-		index, at = m.Match(id)
+	n := &network{Transport: t, self: self}
+	if b, ok := t.(between); ok {
+		n.between = b
+	} else {
+		n.between, n.basic = basic{}, true
 	}
-	return index, at, ok
-}
-
-// committed has followers told of what is committed before Raft's CommitTimeout is over.
-func (n *network) committed(index uint64) {
-	if c, ok := n.Transport.(committer); ok {
-		c.Committed(index)
-	}
+	return n
 }
 
 func (n *network) LocalAddr() raft.ServerAddress { return raft.ServerAddress(n.self) }
