@@ -9,8 +9,8 @@ import (
 // answer is what a member tells an elector of a group. Without a vote it tells nothing else.
 type answer struct {
 	id        ID
-	votes     bool // the group is open there, and that broker has a vote
-	state     State
+	votes     bool  // the group is open there, and that broker has a vote
+	state     State // Leader also where it knows another that leads
 	term      uint64
 	lastTerm  uint64
 	lastIndex uint64

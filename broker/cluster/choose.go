@@ -21,7 +21,7 @@ func (c *core) decide(now time.Time, id ID, g *vacancy, w *work) {
 		if a == nil || !a.votes {
 			continue
 		}
-		if a.state == Leader { // it tells so in a moment, or finds out that it does not lead any more
+		if a.state == Leader && !g.resigned(a.leader) { // it tells so in a moment, or finds out that it does not lead any more
 			g.wait(now, g.longest(now))
 			return
 		}
@@ -62,7 +62,7 @@ func (g *vacancy) judge() {
 func (g *vacancy) resigned(leader int32) bool {
 	for v, a := range g.asked {
 		if brokerOf(v) == leader {
-			return a != nil && !a.missing && a.state != Leader
+			return a != nil && !a.missing && (a.state != Leader || a.leader != leader)
 		}
 	}
 	return false

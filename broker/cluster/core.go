@@ -22,6 +22,7 @@ type view struct {
 	Status
 	preferred int32         // broker id; -1: none
 	claimed   uint64        // the term of the leader that the table has, which is alive; 0: none
+	claimer   int32         // its broker id
 	promised  time.Duration // for so long this broker will not vote against its leader
 }
 
@@ -33,8 +34,8 @@ func (v *view) mayStand(o order) bool { return !v.led() && v.State != Learner &&
 func (v *view) answer(id ID) answer {
 	a := answer{id: id, votes: v.State != Learner, state: v.State, term: v.Term, lastTerm: v.LastTerm, lastIndex: v.LastIndex}
 	a.leader, a.promised = brokerOf(v.Leader), v.promised
-	if v.led() {
-		a.state = Leader // this broker's or another's: the elector is to wait
+	if v.led() && v.State != Leader {
+		a.state, a.leader = Leader, v.claimer // as this broker was told: the elector is to wait
 	}
 	return a
 }

@@ -103,7 +103,7 @@ func (e *Elector) alive(id ServerID) bool { return id == e.o.Self || e.o.Peers.A
 func (e *Elector) look(id ID, g Group) view {
 	v := view{Status: g.Status(), preferred: e.o.Groups.Preferred(id)}
 	if c, ok := e.leaders.newest(id); ok && c.server != e.o.Self { // of itself it knows better
-		v.claimed = c.term
+		v.claimed, v.claimer = c.term, c.lead.Broker
 	}
 	if !v.led() && v.Leader != e.o.Self {
 		v.promised = e.o.Peers.Promised(v.Leader)
