@@ -82,7 +82,8 @@ func TestCallsRoundTrip(t *testing.T) {
 
 // Whatever comes, decoding ends, in memory that is bounded by what came; what it takes is encoded to what it would take again.
 func FuzzDecode(f *testing.F) {
-	f.Add((&message{full: true, boot: 1, seq: 2, reports: []report{{id: group(1), leads: true, serves: true, term: 2, inSync: []int32{1}}}}).encode())
+	lead := report{id: group(1), leads: true, serves: true, term: 2, inSync: []int32{1}}
+	f.Add((&message{full: true, boot: 1, seq: 2, reports: []report{lead}}).encode())
 	f.Add(encodeIDs([]ID{group(1)}))
 	f.Add(encodeOrders([]order{{id: group(1), term: 2}}))
 	f.Add(encodeAnswers([]answer{{votes: true, term: 3}}))

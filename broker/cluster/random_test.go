@@ -27,7 +27,7 @@ func (s *sim) settle(t *testing.T, most time.Duration, after string) time.Durati
 	t.Helper()
 	begun := s.now
 	for s.unled() > 0 {
-		s.run(5 * time.Millisecond)
+		s.run(simStep)
 		if s.fault != "" {
 			t.Fatalf("after %s: %s", after, s.fault)
 		}
@@ -45,7 +45,8 @@ func (s *sim) dump(t *testing.T) {
 			v := g.view()
 			t.Logf("%s group %d up %v paused %v: %+v led %v", b.id, id.Partition, b.up, b.paused, v, v.led())
 			if c := b.core.vacant[id]; c != nil {
-				t.Logf("  vacant since %v, phase %d until %v, %d calls, target %s", c.since.Sub(simEpoch), c.phase, c.at.Sub(simEpoch), c.calls, c.target)
+				t.Logf("  vacant since %v, phase %d until %v, calls %d, the last of %s",
+					c.since.Sub(simEpoch), c.phase, c.at.Sub(simEpoch), c.calls, c.target)
 				for v, a := range c.asked {
 					t.Logf("    %s: %+v", v, a)
 				}
@@ -79,7 +80,7 @@ func seeds(t *testing.T, usual int) []uint64 {
 
 // A broker is killed, stopped or cut off: its groups are led again soon, by no more elections than groups; and nobody is disturbed later.
 func TestOneFault(t *testing.T) {
-	for _, seed := range seeds(t, 10) {
+	for _, seed := range seeds(t, 6) {
 		s := newSim(seed, 3+2*int(seed%2), 8)
 		start := s.settle(t, 2*time.Second, "creation")
 		s.run(2 * time.Second)
@@ -114,7 +115,7 @@ func TestOneFault(t *testing.T) {
 
 // Whatever befalls the brokers, no two of them ever have a lease of one group, and when it ends every group is led soon.
 func TestRandomSchedules(t *testing.T) {
-	for _, seed := range seeds(t, 30) {
+	for _, seed := range seeds(t, 10) {
 		s := newSim(seed, 3+2*int(seed%2), 4)
 		for range 25 {
 			s.befall()

@@ -99,9 +99,11 @@ func (s *sim) send(from, to int, deliver func(*simBroker)) {
 	s.mail = append(s.mail, simMail{at, from, to, s.brokers[to].life, deliver})
 }
 
-// run lets time go on, a millisecond a step.
+const simStep = 5 * time.Millisecond
+
+// run lets time go on, a step at a time.
 func (s *sim) run(d time.Duration) {
-	for end := s.now + d; s.now < end && s.fault == ""; s.now += time.Millisecond {
+	for end := s.now + d; s.now < end && s.fault == ""; s.now += simStep {
 		now := s.mail
 		s.mail = nil
 		for _, m := range now {
@@ -178,7 +180,7 @@ func (b *simBroker) alive(n int) bool {
 func (b *simBroker) aliveID(id ServerID) bool { return b.alive(int(brokerOf(id)) - 1) }
 
 func (b *simBroker) tick() {
-	if b.s.now%(200*time.Millisecond) == time.Duration(b.n)*time.Millisecond {
+	if b.s.now%(200*time.Millisecond) == time.Duration(b.n)*simStep {
 		b.ping()
 	}
 	for _, g := range b.order {
@@ -189,10 +191,7 @@ func (b *simBroker) tick() {
 			b.tellClaims(o.n)
 		}
 	}
-	if b.s.now%(5*time.Millisecond) != 0 {
-		return
-	}
-	if b.s.now%(100*time.Millisecond) == 0 {
+	if b.s.now%(500*time.Millisecond) == 0 {
 		for _, g := range b.order {
 			b.core.see(b.s.time(), g.id, g.view(), b.aliveID)
 		}
