@@ -98,6 +98,19 @@ func TestIsolatedBrokerIsToldEverything(t *testing.T) {
 	})
 }
 
+// A message that was not taken is sent again, though nobody has seen that broker die.
+func TestLostMessageIsSentAgain(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, r *rig) {
+		id := group(1)
+		pass(time.Second)
+		r.isolate(true, serverID(1))
+		r.open(id, Status{Term: 5}, serverID(2))
+		pass(tellTime - time.Millisecond)
+		r.isolate(false, serverID(1))
+		r.within(tellAgain+50*time.Millisecond, "told again", func() bool { return r.brokers[0].leader(id) == 2 })
+	})
+}
+
 // A process that was restarted has no leads, and what its last life told is forgotten, also where nobody has seen it dead.
 func TestRestartedBrokerLeadsNothing(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, r *rig) {

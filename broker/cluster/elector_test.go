@@ -202,13 +202,20 @@ func TestStuckCandidate(t *testing.T) {
 	})
 }
 
-// A hung peer does not keep this broker from calling elections that it is not needed for.
+// A hung peer does not keep this broker from calling elections that it is not needed for, and is not called more and more.
 func TestPeerHangs(t *testing.T) {
 	inBubble(t, 5, func(t *testing.T, r *rig) {
 		id := group(1)
 		r.open(id, Status{Term: 5, LastTerm: 5, LastIndex: 10}, serverID(2))
 		r.isolate(true, serverID(3)) // and nobody has found out
 		r.kill(1, time.Second)
-		r.within(askWait+50*time.Millisecond, "another leads", func() bool { return r.brokers[0].leader(id) > 0 })
+		for i := range 20 {
+			r.open(group(100+i), Status{Term: 5, LastTerm: 5, LastIndex: 10, Fresh: true}, "")
+			pass(10 * time.Millisecond)
+		}
+		r.within(askWait, "another leads", func() bool { return r.brokers[0].leader(id) > 0 })
+		if r.most != 1 {
+			t.Fatalf("%d calls of a peer at once", r.most)
+		}
 	})
 }

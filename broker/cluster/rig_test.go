@@ -20,6 +20,8 @@ type rig struct {
 	mu     sync.Mutex
 	cut    map[[2]ServerID]bool // from, to
 	gossip map[[2]ServerID]int  // messages taken
+	asking map[[2]ServerID]int  // calls of an elector under way
+	most   int                  // of them between two
 }
 
 // broker is a fake of what cluster needs of one.
@@ -50,7 +52,7 @@ func serverID(n int) ServerID { return ServerID(fmt.Sprintf("%d-x", n)) }
 
 // newRig makes n brokers with ids from 1, which know each other and run.
 func newRig(t *testing.T, n int) *rig {
-	r := &rig{t: t, cut: map[[2]ServerID]bool{}, gossip: map[[2]ServerID]int{}}
+	r := &rig{t: t, cut: map[[2]ServerID]bool{}, gossip: map[[2]ServerID]int{}, asking: map[[2]ServerID]int{}}
 	for i := range n {
 		r.brokers = append(r.brokers, r.start(serverID(i+1)))
 	}
@@ -322,6 +324,14 @@ func (b *brokerPeers) CallGossip(ctx context.Context, to ServerID, body []byte) 
 }
 
 func (b *brokerPeers) CallStates(ctx context.Context, to ServerID, body []byte) ([]byte, error) {
+	count := func(n int) {
+		b.rig.mu.Lock()
+		defer b.rig.mu.Unlock()
+		b.rig.asking[[2]ServerID{b.id, to}] += n
+		b.rig.most = max(b.rig.most, b.rig.asking[[2]ServerID{b.id, to}])
+	}
+	count(1)
+	defer count(-1)
 	return b.call(ctx, to, func(c *Cluster) ([]byte, error) { return c.Elector.HandleStates(ctx, b.id, body) })
 }
 
