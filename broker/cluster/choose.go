@@ -69,8 +69,8 @@ func (g *vacancy) resigned(leader int32) bool {
 }
 
 // choose picks the voter that has the most of the log among those that the free voters can elect. Between equals it takes the one that
-// has failed less, then the one whose term is ahead (it would refuse to vote in an earlier one), the preferred one, and one by turns, so
-// that the groups of a dead broker come to several.
+// has failed less, then the one whose term is ahead (it would refuse to vote in an earlier one), one that has not just given up the
+// lead, the preferred one, and one by turns, so that the groups of a dead broker come to several.
 func (g *vacancy) choose(id ID, free []candidate) candidate {
 	free = slices.DeleteFunc(slices.Clone(free), func(c candidate) bool {
 		votes := 0
@@ -90,16 +90,20 @@ func (g *vacancy) choose(id ID, free []candidate) candidate {
 			cmp.Compare(g.failed[a.id]/2, g.failed[b.id]/2),
 			b.compareLog(a.answer),
 			cmp.Compare(b.term, a.term),
-			cmp.Compare(distance(a.id, g.preferred), distance(b.id, g.preferred)),
+			first(b.id == g.Leader, a.id == g.Leader),
+			first(brokerOf(a.id) == g.preferred, brokerOf(b.id) == g.preferred),
 			cmp.Compare(turn(a), turn(b)),
 		)
 	})
 }
 
-// distance is 0 for the preferred broker.
-func distance(id ServerID, preferred int32) int {
-	if brokerOf(id) == preferred {
+// first orders those before the others of whom something is true.
+func first(a, b bool) int {
+	switch {
+	case a == b:
 		return 0
+	case a:
+		return -1
 	}
 	return 1
 }
