@@ -35,6 +35,10 @@ func (c *core) decide(now time.Time, id ID, g *vacancy, w *work) {
 		}
 	}
 	g.judge()
+	if g.Fresh && now.Before(g.since.Add(preferredWait)) && g.awaitsPreferred() {
+		g.pauseMore(now)
+		return
+	}
 	switch best := g.choose(id, free); {
 	case best.answer != nil:
 		w.elect[best.id] = append(w.elect[best.id], order{id: id, term: best.term, over: over})
@@ -47,6 +51,16 @@ func (c *core) decide(now time.Time, id ID, g *vacancy, w *work) {
 	default:
 		g.pauseMore(now)
 	}
+}
+
+// awaitsPreferred says whether the preferred voter is alive and has not opened the group yet.
+func (g *vacancy) awaitsPreferred() bool {
+	for v, a := range g.asked {
+		if brokerOf(v) == g.preferred {
+			return a != nil && !a.votes && !a.missing
+		}
+	}
+	return false
 }
 
 // judge counts once more against whoever was told to stand last, if it did nothing.

@@ -11,6 +11,8 @@ const (
 	loneWait = 2 * time.Second
 	// rankWait is how long each voter but the first waits more: it takes over where those before it do nothing.
 	rankWait = time.Second
+	// preferredWait is how long a new group waits for its preferred voter, which may be about to open it.
+	preferredWait = 3 * time.Second
 	// askWait is how long voters are waited for that do not tell how they are.
 	askWait = 500 * time.Millisecond
 	// againAfter is the first pause before too few voters are asked again, doubled up to leadWait: they may be about to open it.

@@ -220,6 +220,35 @@ func TestNextVoter(t *testing.T) {
 	}
 }
 
+// Each voter waits for those before it: in a new group first for the preferred one, which is given the time to open it.
+func TestTurns(t *testing.T) {
+	b := newBench(t)
+	b.c = newCore(serverID(2))
+	b.dead[serverID(3)] = true
+	b.see(nil)
+	b.asks(rankWait - time.Millisecond)
+	b.asks(time.Millisecond, 1)
+
+	b = newBench(t)
+	b.see(func(v *view) { v.Fresh, v.Leader, v.preferred = true, "", 3 })
+	b.asks(rankWait - time.Millisecond)
+	b.asks(time.Millisecond, 2, 3)
+	for b.now.Before(simEpoch.Add(preferredWait)) {
+		if len(b.asked) > 0 {
+			b.answer(2, func(a *answer) { a.leader = -1 })
+			b.c.hear(serverID(3), []answer{{id: b.id}})
+		}
+		b.tells(10*time.Millisecond, 0)
+	}
+	b.asks(leadWait, 2, 3)
+	b.answer(2, func(a *answer) { a.leader = -1 })
+	b.c.hear(serverID(3), []answer{{id: b.id}})
+	b.step(0)
+	if len(b.whom) != 1 || b.whom[0] == serverID(3) {
+		t.Fatalf("tells %v to stand", b.whom)
+	}
+}
+
 // Voters that do not answer are waited for, but not for ever.
 func TestSilentVoter(t *testing.T) {
 	b := newBench(t)

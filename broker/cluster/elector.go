@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/quirelog/quire/replication/transport"
 )
 
 const (
@@ -105,9 +107,10 @@ func (e *Elector) look(id ID, g Group) view {
 	if c, ok := e.leaders.newest(id); ok && c.server != e.o.Self { // of itself it knows better
 		v.claimed, v.claimer = c.term, c.lead.Broker
 	}
-	if !v.led() && v.Leader != e.o.Self {
-		v.promised = e.o.Peers.Promised(v.Leader)
+	if v.led() || v.Leader == e.o.Self || v.Leader == "" && v.Fresh || id == transport.ControllerGroup {
+		return v // nobody has been promised anything: nobody has led a new group, and the controller's leaders have no lease
 	}
+	v.promised = e.o.Peers.Promised(v.Leader)
 	return v
 }
 

@@ -141,6 +141,21 @@ func TestLeaderStepsDown(t *testing.T) {
 	})
 }
 
+// What a process may have promised before it was started binds it in no new group.
+func TestCreationRightAfterStart(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, r *rig) {
+		for _, b := range r.brokers {
+			b.mu.Lock()
+			b.promised[""] = time.Second
+			b.mu.Unlock()
+		}
+		r.open(group(1), Status{Term: 1, LastTerm: 1, LastIndex: 1, Fresh: true}, "")
+		r.open(ID{Partition: -1}, Status{Term: 7, LastTerm: 7, LastIndex: 100}, "")
+		r.within(100*time.Millisecond, "broker 2 leads", func() bool { return r.brokers[0].leader(group(1)) == 2 })
+		r.within(2*leadWait, "the controller leads", func() bool { return r.brokers[0].leader(ID{Partition: -1}) > 0 })
+	})
+}
+
 // New groups get their preferred leaders as soon as a majority has opened them.
 func TestCreation(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, r *rig) {
