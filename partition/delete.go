@@ -25,7 +25,7 @@ func (m *Manager) Delete(ctx context.Context, id ID) error {
 		return nil
 	}
 	pl := place{p.topic, p.id.Partition}
-	release, err := m.claim(ctx, pl)
+	release, err := m.claim(ctx, pl, nil)
 	if err != nil {
 		return fmt.Errorf("delete %s: %w", pl.dir(), err)
 	}
@@ -70,7 +70,7 @@ func (m *Manager) DeleteOrphans(ctx context.Context, known func(ID) bool) error 
 }
 
 func (m *Manager) deleteOrphan(ctx context.Context, pl place, id ID) error {
-	release, err := m.claim(ctx, pl)
+	release, err := m.claim(ctx, pl, nil)
 	if err != nil {
 		return err
 	}

@@ -108,9 +108,18 @@ type Manager struct {
 	byPlace sync.Map // place → *Partition
 	byID    sync.Map // ID → *Partition
 
+	copies copies
+
 	mu     sync.Mutex
-	busy   map[place]chan struct{} // closed when the place is free again
+	busy   map[place]*claimed
 	closed bool
+}
+
+// claimed is a place at which somebody is at work.
+type claimed struct {
+	done chan struct{} // closed when the place is free again
+	// yield asks whoever is at work to leave off; nil: there is no hurrying him.
+	yield context.CancelFunc
 }
 
 // NewManager finishes deletions that a crash interrupted (directories named *.deleted) and opens nothing.
@@ -124,7 +133,8 @@ func NewManager(o Options) (*Manager, error) {
 }
 
 func newManager(o Options, s storage) (*Manager, error) {
-	m := &Manager{o: o, storage: s, busy: map[place]chan struct{}{}}
+	m := &Manager{o: o, storage: s, busy: map[place]*claimed{}}
+	m.copies.start(o.CopyRate)
 	m.disk = &diskGuard{fs: o.FS, dir: o.Dir, minFree: o.MinFree, logger: o.Logger}
 	if err := o.FS.MkdirAll(o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
@@ -136,11 +146,15 @@ func newManager(o Options, s storage) (*Manager, error) {
 	if err := m.finishDeletions(); err != nil {
 		return nil, err
 	}
+	if s, ok := s.(*segmentStorage); ok {
+		s.m = m
+	}
 	return m, nil
 }
 
-// claim waits until nobody else is at work at pl. The place is free again after release.
-func (m *Manager) claim(ctx context.Context, pl place) (release func(), err error) {
+// claim waits until nobody else is at work at pl, and has a copy that is under way there leave off. The place is free again after
+// release. yield, if any, is called when somebody else wants the place.
+func (m *Manager) claim(ctx context.Context, pl place, yield context.CancelFunc) (release func(), err error) {
 	for {
 		m.mu.Lock()
 		if m.closed {
@@ -149,25 +163,28 @@ func (m *Manager) claim(ctx context.Context, pl place) (release func(), err erro
 		}
 		taken := m.busy[pl]
 		if taken == nil {
-			done := make(chan struct{})
-			m.busy[pl] = done
+			mine := &claimed{make(chan struct{}), yield}
+			m.busy[pl] = mine
 			m.mu.Unlock()
-			return func() { m.release(pl, done) }, nil
+			return func() { m.release(pl, mine) }, nil
 		}
 		m.mu.Unlock()
+		if taken.yield != nil {
+			taken.yield()
+		}
 		select {
-		case <-taken:
+		case <-taken.done:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
 	}
 }
 
-func (m *Manager) release(pl place, done chan struct{}) {
+func (m *Manager) release(pl place, c *claimed) {
 	m.mu.Lock()
 	delete(m.busy, pl)
 	m.mu.Unlock()
-	close(done)
+	close(c.done)
 }
 
 // Open opens a partition, making its directory if it is new; partition.meta in it carries the topic id. A directory of the
@@ -178,7 +195,7 @@ func (m *Manager) Open(s Spec) (*Partition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open partition: %w", err)
 	}
-	release, err := m.claim(context.Background(), pl)
+	release, err := m.claim(context.Background(), pl, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -193,10 +210,14 @@ func (m *Manager) Open(s Spec) (*Partition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open partition %s: %w", pl.dir(), err)
 	}
+	m.know(pl, p)
+	return p, nil
+}
+
+func (m *Manager) know(pl place, p *Partition) {
 	m.byPlace.Store(pl, p)
 	m.byID.Store(p.id, p)
 	m.o.changed(p.id)
-	return p, nil
 }
 
 func (m *Manager) open(pl place, s Spec) (*Partition, error) {
@@ -204,13 +225,11 @@ func (m *Manager) open(pl place, s Spec) (*Partition, error) {
 		return nil, err
 	}
 	p := &Partition{
-		id: s.ID, topic: s.Topic, now: m.o.Now, disk: m.disk,
+		id: s.ID, topic: s.Topic, spec: s, now: m.o.Now, disk: m.disk,
 		logger:  m.o.Logger.With("topic", s.Topic, "partition", s.ID.Partition),
 		applied: newProducers(m.o.ProducerTTL.Milliseconds()), overlay: overlay{},
 	}
-	p.appendTime.Store(s.Config.LogAppendTime)
-	p.minInsync.Store(int32(s.Config.MinInsync))
-	p.retention.Store(&s.Config.Retention)
+	p.configure(&s.Config)
 	p.role.Store(roleFollower)
 	if err := m.storage.open(p, path.Join(m.o.Dir, pl.dir()), s); err != nil {
 		return nil, err
@@ -257,10 +276,11 @@ func (m *Manager) Close(ctx context.Context) error {
 	m.mu.Lock()
 	m.closed = true
 	var under []chan struct{}
-	for _, done := range m.busy {
-		under = append(under, done)
+	for _, c := range m.busy {
+		under = append(under, c.done)
 	}
 	m.mu.Unlock()
+	m.copies.stop()
 	for _, done := range under {
 		<-done
 	}

@@ -106,6 +106,7 @@ var errFailed = fmt.Errorf("%w: %w", ErrDamaged, segment.ErrFailed)
 type Partition struct {
 	id       ID
 	topic    string
+	spec     Spec
 	log      recordLog
 	group    raftGroup // nil when damaged
 	damaged  bool      // set before the partition is shared: the log is damaged, nothing is appended
@@ -119,7 +120,9 @@ type Partition struct {
 	appendTime atomic.Bool  // Config.LogAppendTime
 	minInsync  atomic.Int32 // Config.MinInsync
 	retention  atomic.Pointer[segment.Retention]
-	high       atomic.Int64 // high watermark; written under mu
+	config     atomic.Pointer[Config]    // all of it
+	next       atomic.Pointer[Partition] // what took p's place when its log was replaced
+	high       atomic.Int64              // high watermark; written under mu
 	changes    atomic.Uint64
 	role       atomic.Int64 // the leader epoch while this replica leads, else one of role…; written under mu
 
@@ -147,10 +150,18 @@ func (p *Partition) Size() int64 { return p.log.Size() }
 
 // Reconfigure changes the partition's configuration from now on.
 func (p *Partition) Reconfigure(c Config) {
+	p.configure(&c)
+	p.log.Reconfigure(segment.Settings{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge})
+	if next := p.next.Load(); next != nil { // whoever asked has found p just before it was replaced
+		next.Reconfigure(c)
+	}
+}
+
+func (p *Partition) configure(c *Config) {
 	p.appendTime.Store(c.LogAppendTime)
 	p.minInsync.Store(int32(c.MinInsync))
 	p.retention.Store(&c.Retention)
-	p.log.Reconfigure(segment.Settings{SegmentBytes: c.SegmentBytes, SegmentAge: c.SegmentAge})
+	p.config.Store(c)
 }
 
 // Leader is who leads, as far as this broker knows ("" nobody), and the leader epoch.

@@ -17,12 +17,16 @@ type storage interface {
 // segmentStorage is segment files and Raft.
 type segmentStorage struct {
 	o     Options
+	m     *Manager
 	files *segment.OpenFiles // nil: each log keeps its own
 }
 
 func (st *segmentStorage) dropVotes(id ID) error { return st.o.Node.DropVotes(id) }
 
 func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
+	if err := replication.FinishInstall(st.o.FS, dir, keptNames...); err != nil {
+		return err
+	}
 	log, err := segment.Open(dir, segment.Options{
 		FS: st.o.FS, Flusher: st.o.Flusher, Files: st.files, Now: st.o.Now, Logger: p.logger,
 		SegmentBytes: s.Config.SegmentBytes, SegmentAge: s.Config.SegmentAge,
@@ -33,6 +37,7 @@ func (st *segmentStorage) open(p *Partition, dir string, s Spec) error {
 	p.log, p.self = log, st.o.Node.Self()
 	group, err := st.o.Node.OpenGroup(replication.GroupOptions{
 		ID: s.ID, Log: log, Voters: s.Voters, Machine: (*machine)(p), Changed: func() { st.o.changed(s.ID) }, Matched: p.confirm,
+		FarBehind: func(leader replication.ServerID, _ segment.Index) { st.m.farBehind(s.ID, leader) },
 	})
 	switch {
 	case errors.Is(err, replication.ErrDamaged) || errors.Is(err, replication.ErrStateLost):

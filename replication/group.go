@@ -129,6 +129,7 @@ func (g *Group) Close(ctx context.Context) error {
 }
 
 func (g *Group) shutdown() error {
+	g.node.closed(g)
 	g.awaitBarrier()
 	down := g.raft.Shutdown()
 	if c, ok := g.transport.(raft.WithClose); ok {

@@ -2,10 +2,8 @@ package replication
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 	"io/fs"
 	"os"
@@ -52,19 +50,27 @@ var ErrBadCopy = errors.New("pulled files do not make up the log")
 // InstallOptions of Install. FS, Dir and Source must be set.
 type InstallOptions struct {
 	FS     vfs.FS
-	Dir    string // the log's directory; the log is closed
+	Dir    string // the log's directory
 	Source Source
 	Keep   []string // files in Dir that are not the log's and stay
 	Chunk  int      // bytes a read, and the most that is lost of a pull that is interrupted; 0: 4 MiB
 }
 
-// Install replaces the log in Dir by a copy of the source's: manifest first, then the files, made durable and checked, then
+// Install replaces the log in Dir, which is closed, by a copy of the source's: manifest first, then the files, made durable and checked, then
 // swapped by rename. A crash at any point leaves the old log or the new one, once FinishInstall has run, and what
 // was pulled is not pulled again. The votes stay as they are: the replica has forgotten nothing that it promised.
 func Install(ctx context.Context, o InstallOptions) error {
 	if err := FinishInstall(o.FS, o.Dir, o.Keep...); err != nil {
 		return err
 	}
+	if err := Pull(ctx, o); err != nil {
+		return err
+	}
+	return FinishPull(o)
+}
+
+// Pull is the part of Install for which the log may be open: it copies, and checks the copy.
+func Pull(ctx context.Context, o InstallOptions) error {
 	if o.Chunk == 0 {
 		o.Chunk = 4 << 20
 	}
@@ -76,14 +82,20 @@ func Install(ctx context.Context, o InstallOptions) error {
 		func() error { return o.prepare(&m) },
 		func() error { return o.pull(ctx, &m) },
 		func() error { return o.verify(&m) },
-		func() error { return o.move(path.Join(installingDir, pulledDir), installedDir) },
-		func() error { return FinishInstall(o.FS, o.Dir, o.Keep...) },
 	} {
 		if err := step(); err != nil {
 			return fmt.Errorf("install in %s: %w", o.Dir, err)
 		}
 	}
 	return nil
+}
+
+// FinishPull has what Pull has copied take the place of the log, which is closed.
+func FinishPull(o InstallOptions) error {
+	if err := o.move(path.Join(installingDir, pulledDir), installedDir); err != nil {
+		return fmt.Errorf("install in %s: %w", o.Dir, err)
+	}
+	return FinishInstall(o.FS, o.Dir, o.Keep...)
 }
 
 func (o *InstallOptions) path(parts ...string) string {
@@ -105,7 +117,7 @@ func (o *InstallOptions) prepare(m *Manifest) error {
 			return fmt.Errorf("%w: file %q of %d bytes", ErrBadCopy, f.Name, f.Len)
 		}
 	}
-	encoded := m.encode()
+	encoded := encodeManifest(m)
 	saved, err := readAll(o.FS, o.path(installingDir, manifestName))
 	if err == nil && slices.Equal(saved, encoded) {
 		if _, err := o.FS.Stat(o.path(installingDir, pulledDir)); err == nil { // else the rest of an install that was finished
@@ -247,21 +259,6 @@ func (o *InstallOptions) removeOld() error {
 		}
 	}
 	return o.FS.SyncDir(o.Dir)
-}
-
-// encode is for the copy that is kept to tell whether a pull can be resumed.
-func (m *Manifest) encode() []byte {
-	c := &m.Checkpoint
-	b := binary.BigEndian.AppendUint64(nil, uint64(c.Index))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.Term))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.End))
-	b = binary.BigEndian.AppendUint64(b, uint64(c.Start))
-	b = binary.BigEndian.AppendUint32(b, crc32.Checksum(c.State, castagnoli))
-	for _, f := range m.Files {
-		b = append(append(b, f.Name...), 0)
-		b = binary.BigEndian.AppendUint64(b, uint64(f.Len))
-	}
-	return b
 }
 
 func writeDurably(fsys vfs.FS, name string, b []byte) error {

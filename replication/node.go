@@ -35,6 +35,8 @@ type Node struct {
 	wrapLog func(*segment.Log) entryLog // of tests; nil: the log as it is
 
 	mu      sync.Mutex
+	groups  map[GroupID]*Group // that are open
+	pulls   pulls
 	due     []*Group // want a checkpoint, each once
 	wake    chan struct{}
 	stop    chan struct{}
@@ -70,7 +72,7 @@ func OpenNode(o NodeOptions) (*Node, error) {
 	}
 	n := &Node{
 		options: o, votes: v, cache: tailCache{limit: o.TailCacheBytes}, timing: defaultTiming,
-		wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
+		groups: map[GroupID]*Group{}, wake: make(chan struct{}, 1), stop: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	go n.writeCheckpoints()
 	return n, nil
@@ -92,6 +94,28 @@ func (n *Node) Self() ServerID { return n.options.Self }
 // DropVotes forgets a group's votes, the last step of its deletion.
 func (n *Node) DropVotes(id GroupID) error { return n.votes.drop(id) }
 
+// Group is the open group of the id; nil: there is none.
+func (n *Node) Group(id GroupID) *Group {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.groups[id]
+}
+
+func (n *Node) opened(g *Group) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.groups[g.options.ID] = g
+}
+
+func (n *Node) closed(g *Group) {
+	n.mu.Lock()
+	if n.groups[g.options.ID] == g {
+		delete(n.groups, g.options.ID)
+	}
+	n.mu.Unlock()
+	n.pulls.end(g)
+}
+
 // requestCheckpoint puts g in the queue. g has made sure that it is not there.
 func (n *Node) requestCheckpoint(g *Group) {
 	n.mu.Lock()
@@ -107,10 +131,15 @@ func (n *Node) requestCheckpoint(g *Group) {
 // hold up the goroutine that commits. A group that commits faster than this writes gets fewer, later ones.
 func (n *Node) writeCheckpoints() {
 	defer close(n.stopped)
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
 	for {
 		select {
 		case <-n.stop:
 			return
+		case now := <-tick.C:
+			n.pulls.sweep(now)
+			continue
 		case <-n.wake:
 		}
 		n.mu.Lock()

@@ -37,6 +37,7 @@ func (n *Node) OpenGroup(o GroupOptions) (*Group, error) {
 			return nil, fmt.Errorf("open group %s: %w", g, err)
 		}
 	}
+	n.opened(g)
 	return g, nil
 }
 

@@ -2,6 +2,8 @@ package segment
 
 import (
 	"fmt"
+	"os"
+	"path"
 	"sync"
 )
 
@@ -46,4 +48,14 @@ func (l *Log) Manifest(c Checkpoint) (files []FileRange, release func(), err err
 	}
 	l.pins.Add(1)
 	return files, sync.OnceFunc(func() { l.pins.Add(-1) }), nil
+}
+
+// ReadFile reads from a file that a manifest names, which is held: io.ReaderAt's rules.
+func (l *Log) ReadFile(name string, p []byte, off int64) (int, error) {
+	f, err := l.fs.OpenFile(path.Join(l.dir, path.Base(name)), os.O_RDONLY, 0)
+	if err != nil {
+		return 0, err
+	}
+	defer f.Close()
+	return f.ReadAt(p, off)
 }
