@@ -40,6 +40,8 @@ type Broker struct {
 	transport    *transport.Transport
 	cluster      atomic.Pointer[string] // clusterID, once others may be told
 	node         *replication.Node
+	opened       atomic.Bool // partitions are there
+	keepLeading  atomic.Bool // see KeepLeading
 	members      *cluster.Cluster
 	keeper       *placement.Keeper
 	touched      broadcast // a group, a leader or a broker has changed
@@ -195,6 +197,7 @@ func (b *Broker) openStorage() error {
 		return fmt.Errorf("open partitions: %w", err)
 	}
 	b.onClose("partitions", b.partitions.Close)
+	b.opened.Store(true)
 	return nil
 }
 
@@ -253,6 +256,9 @@ func (b *Broker) fatal(err error) {
 		b.options.OnFatal(err)
 	}
 }
+
+// KeepLeading has Close hand over nothing: for who stops all brokers of a cluster at once, when there is nobody to take over.
+func (b *Broker) KeepLeading() { b.keepLeading.Store(true) }
 
 // Addr is the Kafka listener's address.
 func (b *Broker) Addr() string { return b.kafka.ln.Addr().String() }

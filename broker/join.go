@@ -47,6 +47,7 @@ func (b *Broker) enter(ctx context.Context, m *dirMeta) error {
 	}
 	b.clusterID = m.ClusterID
 	b.cluster.Store(&m.ClusterID)
+	b.transport.SetCluster(m.ClusterID)
 	return nil
 }
 

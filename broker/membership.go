@@ -25,7 +25,6 @@ func (b *Broker) newMembership() {
 // startMembership lets others speak to this broker, has elections called, leaders told and replicas kept, and returns when the metadata has this broker.
 func (b *Broker) startMembership(ctx context.Context) error {
 	b.handleCalls()
-	b.transport.SetCluster(b.clusterID)
 	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	var done sync.WaitGroup
 	b.followBrokers(nil, b.controller.Image())
@@ -105,6 +104,9 @@ func (b *Broker) peerChanged(id replication.ServerID, alive bool) {
 
 // deserted is told that a voter has gone over to a later term of a group: whoever leads it in an earlier one may answer nothing more.
 func (b *Broker) deserted(id transport.GroupID, term uint64) {
+	if !b.opened.Load() {
+		return // no partition is open yet
+	}
 	if g := b.raftGroup(id); g != nil {
 		g.Deserted(segment.Term(term))
 	}
@@ -112,7 +114,7 @@ func (b *Broker) deserted(id transport.GroupID, term uint64) {
 
 // drain hands over what this broker leads, so that clients need not wait until others notice that it is gone.
 func (b *Broker) drain(ctx context.Context) error {
-	if len(b.aliveBrokers(b.controller.Image())) < 2 { // there is nobody to take over
+	if b.keepLeading.Load() || len(b.aliveBrokers(b.controller.Image())) < 2 { // there is nobody to take over
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, handOverTime)

@@ -110,8 +110,11 @@ func (b *Broker) ask(ctx context.Context, addr string) (forming.Hello, error) {
 	return h, err
 }
 
-// watchPeers has the transport watch over every broker that is known.
+// watchPeers has the transport watch over every broker that is known, once this one is in a cluster with them.
 func (b *Broker) watchPeers() {
+	if b.cluster.Load() == nil {
+		return
+	}
 	known := b.peers.all()
 	ids := make([]replication.ServerID, len(known))
 	for i := range known {

@@ -39,18 +39,39 @@ func StartCluster(t testing.TB, n int, change ...func(*config.Config)) *Cluster 
 		seeds = append(seeds, listeners[i].Addr().String())
 	}
 	for i := range listeners {
-		cfg := config.Default()
-		cfg.NodeID, cfg.DataDir, cfg.KafkaAddr, cfg.HTTPAddr = int32(i+1), t.TempDir(), "127.0.0.1:0", ""
-		cfg.RPCAddr, cfg.Seeds, cfg.Durability = seeds[i], slices.Clone(seeds), flush.OS
-		for _, f := range change {
-			f(&cfg)
-		}
-		c.Brokers = append(c.Brokers, newBroker(t, cfg))
+		c.add(seeds[i], seeds, change)
 	}
 	t.Cleanup(c.stop)
 	c.start(listeners)
 	c.outside.makeClient(c.Addrs()...)
 	return c
+}
+
+// add makes the next broker, which does not run yet.
+func (c *Cluster) add(rpcAddr string, seeds []string, change []func(*config.Config)) *Broker {
+	cfg := config.Default()
+	cfg.NodeID, cfg.DataDir, cfg.KafkaAddr, cfg.HTTPAddr = int32(len(c.Brokers)+1), c.t.TempDir(), "127.0.0.1:0", ""
+	cfg.RPCAddr, cfg.Seeds, cfg.Durability = rpcAddr, slices.Clone(seeds), flush.OS
+	for _, f := range change {
+		f(&cfg)
+	}
+	b := newBroker(c.t, cfg)
+	c.Brokers = append(c.Brokers, b)
+	return b
+}
+
+// Join starts one more broker, which joins the cluster through the first one, and returns when it answers requests. Its node id is the next.
+func (c *Cluster) Join(change ...func(*config.Config)) *Broker {
+	c.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatalf("quiretest: listen for other brokers: %v", err)
+	}
+	b := c.add(ln.Addr().String(), []string{c.Brokers[0].cfg.RPCAddr}, change)
+	if err := b.run(ln); err != nil {
+		c.t.Fatalf("quiretest: start broker %d: %v", b.cfg.NodeID, err)
+	}
+	return b
 }
 
 // start starts all brokers side by side: none is ready before a majority is there.
@@ -74,11 +95,27 @@ func (c *Cluster) start(listeners []net.Listener) {
 
 func (c *Cluster) stop() {
 	c.outside.stop()
+	c.StopAll()
+}
+
+// StopAll stops all brokers at once.
+func (c *Cluster) StopAll() {
+	for _, b := range c.Brokers {
+		if b.broker != nil {
+			b.broker.KeepLeading()
+		}
+	}
 	var all sync.WaitGroup
 	for _, b := range c.Brokers {
 		all.Go(b.stop)
 	}
 	all.Wait()
+}
+
+// StartAll starts all brokers again after StopAll, and returns when they answer requests.
+func (c *Cluster) StartAll() {
+	c.t.Helper()
+	c.start(make([]net.Listener, len(c.Brokers)))
 }
 
 // Addrs are host:port of the Kafka listeners of those that run.
