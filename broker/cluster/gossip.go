@@ -196,7 +196,9 @@ func (l *Leaders) reportHere(id ID, now time.Time, fenced map[ID]string) report 
 	}
 	r.leads, r.serves, r.term = true, s.Serves, s.Term
 	for _, server := range g.InSync(now) {
-		r.inSync = append(r.inSync, brokerOf(server))
+		if server == l.o.Self || l.o.Peers.Alive(server) { // the dead leave at once, and a former incarnation is no broker
+			r.inSync = append(r.inSync, brokerOf(server))
+		}
 	}
 	slices.Sort(r.inSync)
 	return r
