@@ -172,6 +172,23 @@ func TestChangesOnAnyBroker(t *testing.T) {
 	tc.agree()
 }
 
+// TestAnAttemptThatEndsIsNotTheEnd: the controller that a command is sent to may be out of time, because the sender has given up on it (another one
+// leads, it took long). The caller has more.
+func TestAnAttemptThatEndsIsNotTheEnd(t *testing.T) {
+	tc := newTestCluster(t)
+	tc.found(3)
+	id := tc.follower()
+	tc.mu.Lock()
+	tc.late = 2
+	tc.mu.Unlock()
+	for _, name := range []string{"a", "b"} {
+		tc.create(id, name, 1, 2, 3)
+	}
+	if tc.late != 0 || len(tc.get(id).Image().Topics) != 2 {
+		t.Fatalf("%d more come late; %+v", tc.late, tc.get(id).Image().Topics)
+	}
+}
+
 func TestChangesWaitForAController(t *testing.T) {
 	tc := newTestCluster(t)
 	tc.found(3)

@@ -140,10 +140,12 @@ func (c *Controller) forward(ctx context.Context, leader raft.ServerID, cmd comm
 	if err != nil {
 		return result{}, err
 	}
-	if err := a.Error.received(); a.Index == 0 {
-		if err == nil {
-			err = errAgain
-		}
+	switch err := a.Error.received(); {
+	case a.Index > 0:
+	case err == nil, errors.Is(err, ErrTimeout), errors.Is(err, ErrNotController):
+		// It says what became of the time that this attempt had there, not of the caller's.
+		return result{}, fmt.Errorf("%w: controller %s: %v", errAgain, leader, err)
+	default:
 		return result{}, err
 	}
 	if err := c.await(ctx, a.Index); err != nil {

@@ -25,6 +25,7 @@ type testCluster struct {
 	mu      sync.Mutex
 	brokers map[int32]*testBroker
 	lose    int // so many answers to forwarded commands are lost
+	late    int // so many forwarded commands run out of time at the controller
 }
 
 // testBroker is a broker of a testCluster.
@@ -155,6 +156,14 @@ func (tc *testCluster) call(ctx context.Context, from, to raft.ServerID, body []
 	if c == nil {
 		return nil, errDown
 	}
+	tc.mu.Lock()
+	if tc.late > 0 {
+		tc.late--
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithCancel(ctx)
+		cancel()
+	}
+	tc.mu.Unlock()
 	reply, err := c.HandleCommand(ctx, from, body)
 	tc.mu.Lock()
 	defer tc.mu.Unlock()
