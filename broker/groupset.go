@@ -102,7 +102,7 @@ var _ placement.Groups = kept{}
 // Get finds an open group.
 func (k kept) Get(id placement.ID) placement.Group {
 	if g := k.b.raftGroup(id); g != nil {
-		return keptGroup{g}
+		return g
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (k kept) Get(id placement.ID) placement.Group {
 // Each goes over the open groups.
 func (k kept) Each(f func(placement.ID, placement.Group) bool) {
 	for _, p := range k.b.partitions.All() {
-		if g := p.Group(); g != nil && !f(p.ID(), keptGroup{g}) {
+		if g := p.Group(); g != nil && !f(p.ID(), g) {
 			return
 		}
 	}
@@ -126,14 +126,4 @@ func (k kept) Reset(ctx context.Context, id placement.ID, reason string) error {
 		return placement.ErrNotFenced
 	}
 	return err
-}
-
-// keptGroup is a partition's group as the keeper sees it.
-type keptGroup struct{ *replication.Group }
-
-func (g keptGroup) Status() placement.Status {
-	s := g.Group.Status()
-	return placement.Status{
-		Leads: s.Serves, LastIndex: s.LastIndex, Voters: s.Voters, Learners: s.Learners, Committed: s.ConfigCommitted, ConfigIndex: s.ConfigIndex,
-	}
 }

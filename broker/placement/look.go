@@ -58,7 +58,7 @@ func (v *sight) partition(id ID) *controller.Partition {
 // state puts together what is known of a group; nil where this server does not lead it, or nobody wants it any longer.
 func (v *sight) state(id ID, g Group) *state {
 	st := g.Status()
-	if !st.Leads {
+	if !st.Serves {
 		return nil
 	}
 	p := v.partition(id)
@@ -67,7 +67,7 @@ func (v *sight) state(id ID, g Group) *state {
 	}
 	s := &state{
 		id: id, self: v.self, known: true, size: max(original(p), len(Wanted(p))), moving: reassigning(p),
-		voters: st.Voters, learners: st.Learners, committed: st.Committed,
+		voters: st.Voters, learners: st.Learners, committed: st.ConfigCommitted,
 		alive: v.alive, gone: v.gone,
 		fenced: func(server ServerID) bool { return v.fenced[Replica{server, id}] != "" },
 		level:  func(server ServerID) bool { return level(g, server, st.LastIndex, v.now) },

@@ -35,20 +35,10 @@ var (
 	ErrMalformedCall = errors.New("malformed call from a broker")
 )
 
-// Status is what the Keeper needs to know of a group on this broker.
-type Status struct {
-	Leads     bool          // this server leads, and serves
-	LastIndex segment.Index // of this server's log
-	Voters    []ServerID    // of the newest configuration
-	Learners  []ServerID    // of the newest configuration
-	// Committed says that the newest configuration is committed: only then may it be changed again.
-	Committed   bool
-	ConfigIndex segment.Index
-}
-
-// Group is one partition's Raft group on this broker. What changes it may be called only while it leads; one change at a time.
+// Group is one partition's Raft group on this broker: *replication.Group. What changes it may be called only while it leads; one
+// change at a time.
 type Group interface {
-	Status() Status
+	Status() replication.Status // waits for nothing
 	// Match is how far a member's log is known to agree with the leader's, and when that last was its end.
 	Match(id ServerID) (segment.Index, time.Time)
 	AddLearner(ctx context.Context, id ServerID) error
@@ -57,6 +47,8 @@ type Group interface {
 	// Transfer stops serving and hands the leadership over; where that fails the server leads and serves again.
 	Transfer(ctx context.Context, to ServerID) error
 }
+
+var _ Group = (*replication.Group)(nil)
 
 // Groups are the partition groups of this broker.
 type Groups interface {

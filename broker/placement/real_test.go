@@ -280,10 +280,10 @@ func (b *realBroker) Get(id ID) Group {
 	if id != b.c.id {
 		return nil
 	}
-	return realGroup{b.group}
+	return b.group
 }
 
-func (b *realBroker) Each(f func(ID, Group) bool)             { f(b.c.id, realGroup{b.group}) }
+func (b *realBroker) Each(f func(ID, Group) bool)             { f(b.c.id, b.group) }
 func (b *realBroker) Reset(context.Context, ID, string) error { return ErrNotFenced }
 func (b *realBroker) Fenced() map[Replica]string              { return nil }
 func (b *realBroker) Alive(id ServerID) bool                  { return id == b.self || b.transport.Alive(id) }
@@ -309,16 +309,6 @@ func (b *realBroker) CallReset(ctx context.Context, to ServerID, body []byte) ([
 
 func (b *realBroker) CallReplicas(ctx context.Context, to ServerID, body []byte) ([]byte, error) {
 	return b.call(ctx, to, transport.MethodReplicas, body)
-}
-
-type realGroup struct{ *replication.Group }
-
-func (g realGroup) Status() Status {
-	st := g.Group.Status()
-	return Status{
-		Leads: st.Serves, LastIndex: st.LastIndex, Voters: st.Voters, Learners: st.Learners,
-		Committed: st.ConfigCommitted, ConfigIndex: st.ConfigIndex,
-	}
 }
 
 // TestRealGroups takes a partition of one replica through the life of a cluster: more replicas, a move of its leader, a replaced

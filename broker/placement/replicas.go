@@ -85,7 +85,7 @@ func (k *Keeper) replicasHere(names []partitionName) []replicasItem {
 // membersOf is nil where this server does not lead.
 func membersOf(g Group, self ServerID, now time.Time) []Member {
 	st := g.Status()
-	if !st.Leads {
+	if !st.Serves {
 		return nil
 	}
 	var all []Member

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/quirelog/quire/replication"
 	"github.com/quirelog/quire/replication/controller"
 	"github.com/quirelog/quire/segment"
 )
@@ -360,11 +361,11 @@ func (g *modelView) lock() (*model, func()) {
 	return g.v.w.groups[g.id], g.v.w.mu.Unlock
 }
 
-func (g *modelView) Status() Status {
+func (g *modelView) Status() replication.Status {
 	m, unlock := g.lock()
 	defer unlock()
-	return Status{
-		Leads: m.leader == g.v.self, LastIndex: m.end, Voters: slices.Clone(m.voters), Learners: slices.Clone(m.learners), Committed: true,
+	return replication.Status{
+		Serves: m.leader == g.v.self, LastIndex: m.end, Voters: slices.Clone(m.voters), Learners: slices.Clone(m.learners), ConfigCommitted: true,
 	}
 }
 

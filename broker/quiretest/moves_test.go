@@ -1,7 +1,6 @@
 package quiretest
 
 import (
-	"os"
 	"slices"
 	"testing"
 
@@ -41,9 +40,10 @@ func (s *session) reassign(change func(partition int32, replicas []int32) []int3
 	}, func() any { return last })
 }
 
-// TestPartitionsMove moves all replicas away from one broker while there are others to take them, back to it, and down to one
+// TestClusterMovesPartitions moves all replicas away from one broker while there are others to take them, back to it, and down to one
 // replica each. What was written is there each time.
-func TestPartitionsMove(t *testing.T) {
+func TestClusterMovesPartitions(t *testing.T) {
+	t.Parallel()
 	c := StartCluster(t, 4)
 	const partitions = 6
 	s := newSession(t, c, "orders", partitions)
@@ -68,26 +68,5 @@ func TestPartitionsMove(t *testing.T) {
 
 	s.reassign(func(n int32, _ []int32) []int32 { return []int32{1 + n%4} })
 	s.produce(partitions, 20)
-	s.verify()
-}
-
-// TestReplacedDisk gives a broker an empty directory: as a new incarnation it gets all replicas again that it had.
-func TestReplacedDisk(t *testing.T) {
-	c := StartCluster(t, 3)
-	const partitions = 6
-	s := newSession(t, c, "orders", partitions)
-	s.await(3)
-	s.produce(partitions, 20)
-	c.Stop(2)
-	s.produce(partitions, 20)
-	if err := os.RemoveAll(c.Brokers[1].cfg.DataDir); err != nil {
-		t.Fatal(err)
-	}
-	c.Start(2)
-	s.await(3)
-	s.produce(partitions, 20)
-	s.verify()
-	c.Stop(1)
-	s.await(2, 1)
 	s.verify()
 }
