@@ -95,7 +95,7 @@ func (c *Controller) make(s step, id raft.ServerID) error {
 	case stepRemove:
 		return c.raft.RemoveServer(id, 0, changeTime).Error()
 	case stepLeave:
-		return c.raft.LeadershipTransferToServer(id, raft.ServerAddress(id)).Error()
+		return c.handOver(id)
 	}
 	return fmt.Errorf("step %d is unknown", s)
 }

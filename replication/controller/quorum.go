@@ -110,7 +110,7 @@ func (c *Controller) Transfer(ctx context.Context, to int32) error {
 	done := make(chan error, 1)
 	go func() {
 		defer c.calls.Done()
-		done <- c.raft.LeadershipTransferToServer(id, raft.ServerAddress(id)).Error()
+		done <- c.handOver(id)
 	}()
 	select {
 	case err := <-done:
@@ -121,6 +121,12 @@ func (c *Controller) Transfer(ctx context.Context, to int32) error {
 	case <-ctx.Done():
 		return timeout(ctx)
 	}
+}
+
+// handOver has another voter lead, and returns when this broker does not lead any more. Commands are not taken meanwhile.
+func (c *Controller) handOver(to raft.ServerID) error {
+	c.net.handOver(c.raft.CurrentTerm())
+	return c.raft.LeadershipTransferToServer(to, raft.ServerAddress(to)).Error()
 }
 
 // successor is the voter that is to lead.

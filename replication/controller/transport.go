@@ -63,6 +63,13 @@ func newNetwork(t raft.Transport, self raft.ServerID) *network {
 	return n
 }
 
+// handOver says that this broker is done with what it did as the leader in term. Only then others vote while it is alive.
+func (n *network) handOver(term uint64) {
+	if t, ok := n.Transport.(interface{ HandOver(term uint64) }); ok {
+		t.HandOver(term)
+	}
+}
+
 func (n *network) LocalAddr() raft.ServerAddress { return raft.ServerAddress(n.self) }
 
 func (n *network) EncodePeer(id raft.ServerID, _ raft.ServerAddress) []byte { return []byte(id) }

@@ -196,6 +196,11 @@ func TestOverTheWire(t *testing.T) {
 	w.agree()
 	w.caughtUp()
 
+	leader := w.leader()
+	must(t, leader.c.Transfer(testContext(t), -1))
+	if next := w.leader(); next == leader {
+		t.Fatal("nothing was handed over")
+	}
 	w.farBehind(4)
 	w.leaderDies()
 }
