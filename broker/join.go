@@ -98,6 +98,9 @@ func (b *Broker) form(ctx context.Context) (forming.Plan, error) {
 		case err == nil:
 			err = errors.New(plan.Wait)
 		}
+		if why == nil {
+			b.log.Info("waiting for the cluster", "why", err)
+		}
 		why = errors.Join(fmt.Errorf("waiting for the cluster: %w", err), failures)
 		if w.say() {
 			b.log.Warn("waiting for the cluster", "why", errors.Join(err, failures), "since", w.since())

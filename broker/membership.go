@@ -41,6 +41,9 @@ func (b *Broker) startMembership(ctx context.Context) error {
 	if err := b.controller.Ready(ctx); err != nil {
 		return fmt.Errorf("wait for the cluster's metadata: %w", err)
 	}
+	if image := b.controller.Image(); len(image.Brokers) > 1 {
+		b.log.Info("in the cluster", "cluster", b.clusterID, "node", b.cfg.NodeID, "brokers", len(image.Brokers))
+	}
 	return nil
 }
 

@@ -38,6 +38,7 @@ func (b *Broker) startTransport(m *dirMeta, kafka net.Addr) error {
 	b.transport, err = transport.New(transport.Options{
 		Self: b.self, Listener: ln, Resolve: b.peers.resolve, Dial: dialFrom(b.cfg.RPCAddr), Secret: secret, TLS: tlsConfig, Logger: b.log,
 		OnProbe: b.welcome, OnPeer: b.peerChanged, OnDeserted: b.deserted,
+		Healthy: func() bool { return b.failed.Load() == nil }, // others should not count on who can store nothing
 	})
 	if err != nil {
 		ln.Close()

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/quirelog/quire/replication/transport"
 )
 
 // raftLogger lets hashicorp/raft log through slog, quietly: to the library a lone voter that elects itself is a warning, and
@@ -17,9 +19,16 @@ type raftLogger struct {
 
 func newRaftLogger(l *slog.Logger) hclog.Logger { return raftLogger{hclog.NewNullLogger(), l} }
 
-func (l raftLogger) Info(msg string, args ...any)  { l.at(slog.LevelDebug, msg, args) }
-func (l raftLogger) Warn(msg string, args ...any)  { l.at(slog.LevelDebug, msg, args) }
-func (l raftLogger) Error(msg string, args ...any) { l.at(slog.LevelWarn, msg, args) }
+func (l raftLogger) Info(msg string, args ...any) { l.at(slog.LevelDebug, msg, args) }
+func (l raftLogger) Warn(msg string, args ...any) { l.at(slog.LevelDebug, msg, args) }
+
+func (l raftLogger) Error(msg string, args ...any) {
+	if transport.SaidOfPeers(msg) {
+		l.at(slog.LevelDebug, msg, args)
+		return
+	}
+	l.at(slog.LevelWarn, msg, args)
+}
 
 // With adds key-value pairs to what the logger writes.
 func (l raftLogger) With(args ...any) hclog.Logger { return raftLogger{l.Logger, l.slog.With(args...)} }

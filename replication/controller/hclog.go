@@ -8,6 +8,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
+
+	"github.com/quirelog/quire/replication/transport"
 )
 
 // raftLogger hands the Raft library's messages to slog, two steps lower: what is worth a line to it (an election, a snapshot)
@@ -21,18 +23,10 @@ func newRaftLogger(l *slog.Logger) *raftLogger {
 	return &raftLogger{Logger: hclog.NewNullLogger(), slog: l}
 }
 
-// ofPeers are errors to the library that say no more than that another broker is away, or behind. Whoever tries again says them again, many
-// times a second, and the transport has said it already.
-var ofPeers = map[string]bool{
-	"failed to appendEntries to": true, "failed to heartbeat to": true, "failed to pipeline appendEntries": true,
-	"failed to start pipeline replication to": true, "failed to make requestVote RPC": true, "failed to send snapshot to": true,
-	"peer has newer term, stopping replication": true,
-}
-
 // Log writes one message.
 func (r *raftLogger) Log(level hclog.Level, msg string, args ...any) {
 	to := slog.LevelDebug
-	if level >= hclog.Error && !ofPeers[msg] && !slices.Contains(args, any(raft.ErrLogNotFound)) {
+	if level >= hclog.Error && !transport.SaidOfPeers(msg) && !slices.Contains(args, any(raft.ErrLogNotFound)) {
 		to = slog.LevelError
 	}
 	if !r.slog.Enabled(context.Background(), to) {

@@ -58,6 +58,7 @@ const (
 var (
 	errStranger = errors.New("it is no broker of this cluster")
 	errRefused  = errors.New("refused by the other broker")
+	errNotLetIn = errors.New("waiting to be let in (is the shared secret the same?)")
 	errCluster  = errors.New("this broker does not know its cluster's id yet")
 )
 
@@ -175,7 +176,7 @@ func (t *Transport) greet(ctx context.Context, nc net.Conn, to raft.ServerID, p 
 		return nil, "", err
 	}
 	if body, err = h.read(nc, roleAcceptor); err != nil {
-		return nil, "", fmt.Errorf("waiting to be let in (is the shared secret the same?): %w", err)
+		return nil, "", fmt.Errorf("%w: %w", errNotLetIn, err)
 	}
 	from, err := t.checkAcceptor(nc, body, cluster, to)
 	if err != nil {

@@ -156,7 +156,7 @@ func (l *link) dial() {
 			return
 		}
 		if err := c.run(); l.t.ctx.Err() == nil {
-			l.t.o.Logger.Warn("lost the connection to a broker", "broker", l.to, "err", err)
+			l.t.o.Logger.Debug("lost the connection to a broker", "broker", l.to, "err", err)
 		}
 		return
 	}
@@ -205,7 +205,7 @@ func (l *link) dialled(c *conn, err error) (last bool) {
 		l.failures++
 		l.failed++
 		if l.failures == 1 {
-			l.t.o.Logger.Warn("cannot connect to a broker, trying again", "broker", l.to, "err", err)
+			l.t.o.Logger.Log(l.t.ctx, levelOfDial(err), "cannot connect to a broker, trying again", "broker", l.to, "err", err)
 		}
 		l.dialling = l.waiting > 0 || l.kept
 		return !l.dialling

@@ -295,7 +295,7 @@ func (t *Transport) serve(nc net.Conn, greeted func()) {
 	stop()
 	greeted()
 	if err != nil && t.ctx.Err() == nil {
-		t.o.Logger.Warn("refused a connection between brokers", "remote", nc.RemoteAddr(), "err", err)
+		t.o.Logger.Log(t.ctx, levelOfAccept(err), "refused a connection between brokers", "remote", nc.RemoteAddr(), "err", err)
 	}
 	if err != nil || p == probe {
 		_ = nc.Close()
