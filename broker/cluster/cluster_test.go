@@ -42,6 +42,33 @@ func TestNewsSpread(t *testing.T) {
 	})
 }
 
+// The dead are in sync no more at once, and who comes level, of which nobody tells, is soon.
+func TestInSync(t *testing.T) {
+	inBubble(t, 3, func(t *testing.T, r *rig) {
+		id := group(1)
+		r.open(id, Status{Term: 5}, serverID(2))
+		pass(time.Second)
+		inSync := func(want ...int32) func() bool {
+			return func() bool {
+				l, _ := r.brokers[0].c.Leaders.Lookup(id)
+				return slices.Equal(l.InSync, want)
+			}
+		}
+		r.kill(2, 10*time.Millisecond)
+		r.within(20*time.Millisecond, "the dead is not in sync", inSync(1, 2))
+		r.isolate(false, serverID(3))
+		r.brokers[1].mu.Lock()
+		r.brokers[1].groups[id].inSync = r.ids()[:2]
+		r.brokers[1].mu.Unlock()
+		r.tell(true, serverID(3))
+		pass(time.Second)
+		r.brokers[1].mu.Lock()
+		r.brokers[1].groups[id].inSync = r.ids()
+		r.brokers[1].mu.Unlock()
+		r.within(lagEvery+20*time.Millisecond, "it is again", inSync(1, 2, 3))
+	})
+}
+
 // Of two who claim a group the one of the higher term has it; if that is dead nobody has.
 func TestHighestTermWins(t *testing.T) {
 	inBubble(t, 3, func(t *testing.T, r *rig) {

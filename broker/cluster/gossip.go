@@ -7,11 +7,15 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/quirelog/quire/replication/transport"
 )
 
 const (
 	// scanEvery is how often all groups are looked at: what Touch was not told of is found by then.
 	scanEvery = 2 * time.Second
+	// lagEvery is how often groups that are led here are looked at while not all voters are in sync: nobody tells when one has come level.
+	lagEvery = 200 * time.Millisecond
 	// gather is how long news wait for others that come at the same time.
 	gather = 3 * time.Millisecond
 	// fullEvery is how often a peer is told everything, whatever it is thought to know.
@@ -27,8 +31,11 @@ type sending struct {
 	boot uint64
 	wake chan struct{} // there is something touched, or a new peer
 
+	lagging map[ID]struct{} // of the goroutine of run: led here, and not all voters are in sync
+
 	mu      sync.Mutex
 	touched map[ID]struct{}
+	all     bool // look at all groups
 	peers   map[ServerID]*listener
 }
 
@@ -48,6 +55,7 @@ type listener struct {
 func (s *sending) init(now func() time.Time) {
 	s.boot = uint64(now().UnixNano())
 	s.wake, s.touched, s.peers = make(chan struct{}, 1), map[ID]struct{}{}, map[ServerID]*listener{}
+	s.lagging = map[ID]struct{}{}
 }
 
 func signal(c chan struct{}) {
@@ -73,6 +81,14 @@ func (s *sending) setPeers(servers []ServerID, self ServerID) {
 			s.peers[id] = p
 		}
 	}
+	signal(s.wake)
+}
+
+// scan has all groups looked at.
+func (s *sending) scan() {
+	s.mu.Lock()
+	s.all = true
+	s.mu.Unlock()
 	signal(s.wake)
 }
 
@@ -126,8 +142,8 @@ func (l *Leaders) run(ctx context.Context) {
 	l.lookAtAll()
 	for {
 		l.sending.mu.Lock()
-		touched := l.sending.touched
-		l.sending.touched = map[ID]struct{}{}
+		touched, all := l.sending.touched, l.sending.all
+		l.sending.touched, l.sending.all = map[ID]struct{}{}, false
 		for _, p := range l.sending.peers {
 			if !p.started {
 				p.started = true
@@ -135,13 +151,21 @@ func (l *Leaders) run(ctx context.Context) {
 			}
 		}
 		l.sending.mu.Unlock()
-		if len(touched) > 0 {
+		if all {
+			l.lookAtAll()
+		} else if len(touched) > 0 {
 			l.lookAt(touched)
+		}
+		var lag <-chan time.Time
+		if len(l.sending.lagging) > 0 {
+			lag = time.After(lagEvery)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-l.sending.wake:
+		case <-lag:
+			l.lookAt(maps.Clone(l.sending.lagging))
 		case <-scan.C:
 			l.lookAtAll()
 		}
@@ -180,12 +204,14 @@ func (l *Leaders) lookAt(ids map[ID]struct{}) {
 	}
 }
 
+// reportHere is called by the goroutine of run.
 func (l *Leaders) reportHere(id ID, now time.Time, fenced map[ID]string) report {
 	r := report{id: id}
 	if why, ok := fenced[id]; ok {
 		r.fenced = reason(why)
 		return r
 	}
+	delete(l.sending.lagging, id)
 	g := l.o.Groups.Get(id)
 	if g == nil {
 		return r
@@ -201,6 +227,9 @@ func (l *Leaders) reportHere(id ID, now time.Time, fenced map[ID]string) report 
 		}
 	}
 	slices.Sort(r.inSync)
+	if len(r.inSync) < len(s.Voters) && id != transport.ControllerGroup { // of which nobody tells who is in sync
+		l.sending.lagging[id] = struct{}{}
+	}
 	return r
 }
 

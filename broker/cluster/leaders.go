@@ -253,4 +253,5 @@ func (l *Leaders) onPeer(id ServerID, alive bool) {
 	if alive {
 		l.sending.again(id)
 	}
+	l.sending.scan() // it is in sync no more, or again
 }
