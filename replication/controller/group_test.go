@@ -211,10 +211,11 @@ func eventually(t testing.TB, what string, cond func() bool) {
 func (tc *testCluster) elect(id int32) {
 	tc.t.Helper()
 	to := serverOf(tc.brokers[id].self)
+	ask := &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}
 	var err error
 	for _, b := range tc.brokers {
 		if b.c != nil && b.self.ID != id {
-			if err = b.net.TimeoutNow(to.ID, to.Address, &raft.TimeoutNowRequest{RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax}}, &raft.TimeoutNowResponse{}); err == nil {
+			if err = b.net.TimeoutNow(to.ID, to.Address, ask, &raft.TimeoutNowResponse{}); err == nil {
 				return
 			}
 		}

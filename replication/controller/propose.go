@@ -70,8 +70,8 @@ func (c *Controller) UnregisterBroker(ctx context.Context, id int32) error {
 }
 
 // Reassign begins, replaces or takes back reassignments, and says for each of them what came of it: nil, ErrUnknownTopic, ErrUnknownPartition,
-// ErrReplicas (with ErrUnknownBroker where one is not registered), ErrNoReassignment. A reassignment that is taken back is a reassignment to what there
-// was before, which ends by CompleteReassignment as well. What changes nothing but the order of the replicas is complete at once.
+// ErrReplicas (with ErrUnknownBroker where one is not registered), ErrNoReassignment. A reassignment that is taken back is one to what
+// there was before, which ends by CompleteReassignment as well. What changes nothing but the order of the replicas is complete at once.
 func (c *Controller) Reassign(ctx context.Context, moves []Reassignment) ([]error, error) {
 	r, err := c.propose(ctx, &reassignPartitions{Moves: moves})
 	return r.each, err

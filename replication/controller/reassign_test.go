@@ -69,7 +69,8 @@ func TestReassignmentsThatCannotBe(t *testing.T) {
 	before, err := encodeSnapshot(i)
 	must(t, err)
 	_, results := applyEntries(i, []entry{{9, &reassignPartitions{Moves: []Reassignment{
-		{idA, 0, nil}, {idA, 0, []int32{}}, {idA, 0, []int32{1, 1}}, {idA, 0, []int32{1, 9}}, {idA, 1, []int32{1}}, {idA, -1, []int32{1}}, {idB, 0, []int32{1}},
+		{idA, 0, nil}, {idA, 0, []int32{}}, {idA, 0, []int32{1, 1}}, {idA, 0, []int32{1, 9}}, {idA, 1, []int32{1}},
+		{idA, -1, []int32{1}}, {idB, 0, []int32{1}},
 	}}}})
 	want := []error{ErrNoReassignment, ErrReplicas, ErrReplicas, ErrUnknownBroker, ErrUnknownPartition, ErrUnknownPartition, ErrUnknownTopic}
 	for n, err := range results[0].each {

@@ -41,7 +41,11 @@ type between interface {
 	CallElection(over, candidate uint64)
 }
 
-var _ between = (*transport.Group)(nil)
+var (
+	_ between          = (*transport.Group)(nil)
+	_ raft.WithPreVote = (*network)(nil)
+	_ raft.WithClose   = (*network)(nil)
+)
 
 // basic is a transport that has nothing but what raft.Transport asks for, as that of a broker alone, or of a test.
 type basic struct{}
