@@ -72,6 +72,7 @@ var kafkaErrors = []struct {
 	{partition.ErrDamaged, kerr.KafkaStorageError},
 	{partition.ErrDiskFull, kerr.KafkaStorageError},
 	{partition.ErrTooFewReplicas, kerr.NotEnoughReplicas},
+	{partition.ErrTooFewAfterAppend, kerr.NotEnoughReplicasAfterAppend},
 	{partition.ErrOffsetNotAvailable, kerr.OffsetNotAvailable},
 
 	{batch.ErrCorrupt, kerr.CorruptMessage},
