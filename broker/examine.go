@@ -138,6 +138,9 @@ func (x *dirExam) entry(ctx context.Context, e fs.DirEntry) error {
 		x.ids[id] = name
 		x.note(name, "is being deleted; the next start goes on with it")
 		return nil
+	case partition.IsReset(name):
+		x.note(name, "is what was left of a fenced replica that has begun anew; the next start removes it")
+		return nil
 	case e.IsDir() && isPartitionName(name):
 		return x.partition(ctx, name)
 	}
@@ -170,6 +173,9 @@ func (x *dirExam) partition(ctx context.Context, name string) error {
 		}
 	}
 	x.owner(&p)
+	if reason := partition.ReadFence(vfs.OS, filepath.Join(x.dir, name)); reason != "" {
+		p.Notes = append(p.Notes, segment.Fault{File: filepath.Join(name, "fenced"), Problem: "the replica is fenced since " + reason})
+	}
 	for _, sub := range []string{"installing", "installed", "moving"} {
 		if _, err := os.Stat(filepath.Join(x.dir, name, sub)); err == nil {
 			p.Notes = append(p.Notes, segment.Fault{File: filepath.Join(name, sub), Problem: "a copy from another replica is under way"})

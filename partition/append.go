@@ -70,7 +70,7 @@ func (p *Partition) Append(ctx context.Context, data []byte, h batch.Header, ack
 
 // AppendIn is Append for who relies on what it has read in a leader epoch: ErrFencedLeaderEpoch once another one has begun.
 func (p *Partition) AppendIn(ctx context.Context, data []byte, h batch.Header, acks Acks, e CurrentEpoch) (*Pending, error) {
-	if p.damaged {
+	if p.fenced.Load() != nil {
 		return nil, ErrDamaged
 	}
 	now := p.now()
@@ -130,6 +130,8 @@ func (p *Partition) writable() error {
 		return ErrClosed
 	case roleFailed:
 		return errFailed
+	case roleDamaged:
+		return ErrDamaged
 	}
 	return nil
 }

@@ -161,11 +161,12 @@ func TestAppendRefused(t *testing.T) {
 		t.Errorf("follower: %v", err)
 	}
 	f.group.lead(2)
-	f.damaged = true
+	why := "a flipped bit"
+	f.fenced.Store(&why)
 	if err := try(); !errors.Is(err, ErrDamaged) {
 		t.Errorf("damaged: %v", err)
 	}
-	f.damaged = false
+	f.fenced.Store(nil)
 	if err := f.close(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -154,7 +154,7 @@ func (b *trioBroker) open() *Partition {
 
 func (b *trioBroker) replica() *Partition { return b.Get("orders", 0) }
 
-// elect has b lead.
+// elect has b lead. A candidate that is refused waits for long: it is asked again, as the elector does.
 func (c *trio) elect(b *trioBroker) *Partition {
 	c.t.Helper()
 	for _, r := range c.brokers { // as with the elector, nobody is asked who cannot be reached
@@ -162,8 +162,15 @@ func (c *trio) elect(b *trioBroker) *Partition {
 			eventually(c.t, "peers", func() bool { return c.reached(r) })
 		}
 	}
-	b.replica().Group().CallElection(0)
-	eventually(c.t, "lead of "+string(b.id), func() bool { _, err := b.replica().Marks(-1); return err == nil })
+	var asked time.Time
+	eventually(c.t, "lead of "+string(b.id), func() bool {
+		if time.Since(asked) > 2*time.Second {
+			asked = time.Now()
+			b.replica().Group().CallElection(0)
+		}
+		_, err := b.replica().Marks(-1)
+		return err == nil
+	})
 	return b.replica()
 }
 

@@ -24,7 +24,14 @@ const (
 // keptNames are files in a partition's directory that are not the log's.
 var keptNames = []string{metaName, metaTemp}
 
-// copies are the replicas to be copied, and those that are being copied. Its workers end when there is nothing to do.
+// job is what is to be done for a replica.
+type job struct {
+	id    ID
+	fence bool // close a broken one; else copy it
+}
+
+// copies are the replicas to be copied, or to be closed since they are broken, and those that this is being done for. Its workers end
+// when there is nothing to do.
 type copies struct {
 	ctx    context.Context // ends with the manager: the copies' own life, nobody's request
 	cancel context.CancelFunc
@@ -32,7 +39,7 @@ type copies struct {
 	rate   int64
 
 	mu      sync.Mutex
-	known   map[ID]bool // queued, or being copied
+	known   map[job]bool // queued, or under way
 	queue   []func()
 	workers int
 	free    time.Time // when what was read so far is paid for
@@ -42,7 +49,7 @@ func (c *copies) start(rate int64) {
 	if rate <= 0 {
 		rate = defaultRate
 	}
-	c.rate, c.known = rate, map[ID]bool{}
+	c.rate, c.known = rate, map[job]bool{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 }
 
@@ -55,18 +62,18 @@ func (c *copies) stop() {
 	c.wg.Wait()
 }
 
-// add has a replica copied, unless that is to be done already. It does not wait.
-func (c *copies) add(id ID, do func(context.Context)) {
+// add has a job done, unless that is to be done already. It does not wait.
+func (c *copies) add(j job, do func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.known[id] || c.ctx.Err() != nil {
+	if c.known[j] || c.ctx.Err() != nil {
 		return
 	}
-	c.known[id] = true
+	c.known[j] = true
 	c.queue = append(c.queue, func() {
 		do(c.ctx)
 		c.mu.Lock()
-		delete(c.known, id)
+		delete(c.known, j)
 		c.mu.Unlock()
 	})
 	if c.workers < copiesAtOnce {
@@ -132,7 +139,7 @@ func (m *Manager) farBehind(id ID, leader replication.ServerID) {
 	if m.o.Source == nil || leader == "" {
 		return
 	}
-	m.copies.add(id, func(ctx context.Context) {
+	m.copies.add(job{id, false}, func(ctx context.Context) {
 		p := m.ByID(id)
 		if p == nil {
 			return

@@ -147,6 +147,9 @@ func (m *Manager) finishDeletions() error {
 		return fmt.Errorf("data directory: %w", err)
 	}
 	for _, e := range entries {
+		if err := m.removeReset(e.Name()); err != nil {
+			return fmt.Errorf("finish reset of %s: %w", e.Name(), err)
+		}
 		id, ok := parseDeletedName(e.Name())
 		if !ok {
 			continue

@@ -3,6 +3,7 @@ package partition
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -108,6 +109,7 @@ type fakeGroup struct {
 	voters    int         // 0: 1
 	inSync    atomic.Int32
 	confirmed segment.Index
+	broken    error
 	index     segment.Index // of the newest committed batch
 }
 
@@ -120,6 +122,8 @@ func (g *fakeGroup) Voters() []replication.ServerID {
 func (g *fakeGroup) InSync(time.Time) []replication.ServerID {
 	return make([]replication.ServerID, g.inSync.Load())
 }
+
+func (g *fakeGroup) Broken(err error) { g.broken = err }
 
 func (g *fakeGroup) Confirmed(int) segment.Index {
 	g.mu.Lock()
@@ -302,9 +306,9 @@ func wantBase(t *testing.T, pd *Pending, base Offset) {
 // eventually polls cond, for what another goroutine does.
 func eventually(t *testing.T, what string, cond func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !cond(); {
+	for deadline := time.Now().Add(20 * time.Second); !cond(); runtime.Gosched() {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within 10 s: %s", what)
+			t.Fatalf("not within 20 s: %s", what)
 		}
 	}
 }

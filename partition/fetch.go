@@ -127,6 +127,9 @@ func (p *Partition) readError(from Offset, err error) error {
 	case errors.Is(err, segment.ErrClosed):
 		err = ErrClosed
 	case errors.Is(err, segment.ErrDamaged):
+		if p.group != nil {
+			p.group.Broken(err)
+		}
 		err = fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
 	return fmt.Errorf("read %s-%d from offset %d: %w", p.topic, p.id.Partition, from, err)

@@ -231,7 +231,11 @@ func (m *Manager) open(pl place, s Spec) (*Partition, error) {
 	}
 	p.configure(&s.Config)
 	p.role.Store(roleFollower)
-	if err := m.storage.open(p, path.Join(m.o.Dir, pl.dir()), s); err != nil {
+	dir := path.Join(m.o.Dir, pl.dir())
+	if reason := ReadFence(m.o.FS, dir); reason != "" {
+		p.fenced.Store(&reason)
+	}
+	if err := m.storage.open(p, dir, s); err != nil {
 		return nil, err
 	}
 	return p, nil

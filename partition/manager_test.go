@@ -19,6 +19,7 @@ type fakeStorage struct {
 	fs    vfs.FS
 	mu    sync.Mutex
 	votes map[ID]bool
+	joins []ID // that are to join
 	err   error
 }
 
@@ -44,6 +45,13 @@ func (st *fakeStorage) dropVotes(id ID) error {
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	delete(st.votes, id)
+	return nil
+}
+
+func (st *fakeStorage) forgetLog(id ID) error {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.joins = append(st.joins, id)
 	return nil
 }
 

@@ -75,6 +75,7 @@ type raftGroup interface {
 	Voters() []replication.ServerID
 	InSync(now time.Time) []replication.ServerID
 	Confirmed(voters int) segment.Index
+	Broken(err error)
 	Close(ctx context.Context) error
 }
 
@@ -108,8 +109,7 @@ type Partition struct {
 	topic    string
 	spec     Spec
 	log      recordLog
-	group    raftGroup // nil when damaged
-	damaged  bool      // set before the partition is shared: the log is damaged, nothing is appended
+	group    raftGroup // nil when it was damaged already when it was opened
 	self     replication.ServerID
 	now      func() time.Time
 	disk     *diskGuard
@@ -121,6 +121,7 @@ type Partition struct {
 	minInsync  atomic.Int32 // Config.MinInsync
 	retention  atomic.Pointer[segment.Retention]
 	config     atomic.Pointer[Config]    // all of it
+	fenced     atomic.Pointer[string]    // why the log is not to be trusted: nothing is appended; nil: it is
 	next       atomic.Pointer[Partition] // what took p's place when its log was replaced
 	high       atomic.Int64              // high watermark; written under mu
 	changes    atomic.Uint64
@@ -168,6 +169,7 @@ func (p *Partition) configure(c *Config) {
 func (p *Partition) Leader() (replication.ServerID, int32) {
 	role := p.role.Load()
 	switch {
+	case role == roleDamaged:
 	case p.group != nil:
 		leader, term := p.group.Leader()
 		if leader == p.self && role == roleFailed {
@@ -182,10 +184,13 @@ func (p *Partition) Leader() (replication.ServerID, int32) {
 
 // Damaged says whether the replica is fenced because its log is damaged or has failed. The only replica of a partition is
 // read-only, up to the damage; one of several, and one whose log has failed since it was opened, serves nothing.
-func (p *Partition) Damaged() bool { return p.damaged || p.role.Load() == roleFailed }
+func (p *Partition) Damaged() bool { return p.fenced.Load() != nil || p.role.Load() == roleFailed }
 
 // Group is the partition's Raft group; nil: there is none, since the replica is fenced.
 func (p *Partition) Group() *replication.Group {
+	if p.role.Load() == roleDamaged {
+		return nil
+	}
 	g, _ := p.group.(*replication.Group)
 	return g
 }
@@ -212,12 +217,16 @@ func (p *Partition) Producers() []ProducerState {
 }
 
 // setRole is called with mu held. What was in flight in another role is no longer judged by. A closed partition stays closed,
-// and one whose log has failed can only be closed.
+// one that is fenced can only be closed, and one whose log has failed can only be fenced or closed.
 func (p *Partition) setRole(role int64) {
 	switch p.role.Load() {
 	case roleClosed:
-	case roleFailed:
+	case roleDamaged:
 		if role == roleClosed {
+			p.role.Store(role)
+		}
+	case roleFailed:
+		if role == roleClosed || role == roleDamaged {
 			p.role.Store(role)
 		}
 	default:

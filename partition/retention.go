@@ -37,8 +37,8 @@ func (m *Manager) Retain(ctx context.Context) {
 }
 
 func (p *Partition) retain(ctx context.Context) error {
-	if p.group == nil {
-		return nil // damaged: nothing is written to it
+	if p.group == nil || p.fenced.Load() != nil {
+		return nil // nothing is written to it
 	}
 	var err error
 	if _, notHere := p.leads(-1); notHere == nil {

@@ -27,6 +27,9 @@ type GroupOptions struct {
 	// Changed is told that the group's role, leader, term or members may have changed. It may be called by any goroutine, with
 	// locks held, and must not block or call the group. nil: nobody.
 	Changed func()
+	// Broken is told that the log was found to be damaged, or takes no more writes, while there are other members: the group is to be closed. It may be
+	// called by any goroutine, more than once, and must not block. nil: nobody.
+	Broken func(err error)
 	// Matched is told, where this server leads, that a follower may have more of the log: see Confirmed. It must not block. nil: nobody.
 	Matched func()
 }
@@ -164,6 +167,14 @@ func (g *Group) awaitBarrier() {
 	select {
 	case <-barrier:
 	case <-t.C:
+	}
+}
+
+// Broken tells that the log was found to be damaged, or takes no more writes. A group without other members goes on as long as it can: there is
+// nobody to copy from.
+func (g *Group) Broken(err error) {
+	if m := g.members.newest.Load(); g.options.Broken != nil && !m.lone && len(m.voters) > 0 {
+		g.options.Broken(err)
 	}
 }
 

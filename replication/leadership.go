@@ -166,11 +166,15 @@ func (g *Group) resign(term uint64) {
 // regainAfter is how long a lone voter waits before it stands for election again after a failed store.
 const regainAfter = 500 * time.Millisecond
 
+func failedForGood(err error) bool {
+	return errors.Is(err, segment.ErrFailed) || errors.Is(err, segment.ErrDamaged) || errors.Is(err, segment.ErrClosed)
+}
+
 // storeFailed follows a failed store by the leader, who steps down for it. Nothing of it is in the log, unless the log has
 // failed for good. A lone voter tries again, since the disk may have room by then.
 func (g *Group) storeFailed(logs []*raft.Log, err error) {
 	told := err
-	forGood := errors.Is(err, segment.ErrFailed) || errors.Is(err, segment.ErrDamaged) || errors.Is(err, segment.ErrClosed)
+	forGood := failedForGood(err)
 	if forGood {
 		told = errors.Join(ErrUnknownOutcome, err)
 	}

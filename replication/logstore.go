@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
 )
 
 // entryLog is what a logStore uses of a segment.Log.
@@ -56,7 +57,17 @@ func (s *logStore) GetLog(index uint64, out *raft.Log) error {
 		if errors.Is(err, segment.ErrNotFound) {
 			return s.stub(i, out)
 		}
+		if err == nil && e.Kind == segment.KindBatch && !s.headerOnly.Load() {
+			if bad := batch.CheckCRC(e.Data); bad != nil {
+				// It is given out nevertheless: the library ends the process where it cannot read what it is to apply, for which the header
+				// does. A follower that is sent it refuses it.
+				s.g.Broken(fmt.Errorf("%w: entry %d: %w", segment.ErrDamaged, i, bad))
+			}
+		}
 		if err != nil {
+			if errors.Is(err, segment.ErrDamaged) {
+				s.g.Broken(err)
+			}
 			return fmt.Errorf("read entry %d: %w", i, err)
 		}
 	}
@@ -91,10 +102,8 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 			return fmt.Errorf("store entry %d: its sender knows index and term only", l.Index)
 		}
 		kind := kindOf(l)
-		if kind == kindTrim {
-			if _, err := decodeTrim(l.Data); err != nil {
-				return fmt.Errorf("store entry %d: %w", l.Index, err)
-			}
+		if err := checkEntry(kind, l.Data, leads); err != nil {
+			return fmt.Errorf("store entry %d: %w", l.Index, err)
 		}
 		s.entries = append(s.entries, segment.Entry{
 			Index: segment.Index(l.Index), Term: segment.Term(l.Term), Kind: kind, Data: l.Data,
@@ -109,9 +118,24 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		if leads {
 			s.g.storeFailed(logs, err)
 		}
+		if failedForGood(err) && !errors.Is(err, segment.ErrClosed) {
+			s.g.Broken(err)
+		}
 		return err
 	}
 	return s.stored(logs, leads)
+}
+
+// checkEntry refuses what must not be in the log. What a leader stores was checked when it came from its client.
+func checkEntry(k segment.Kind, data []byte, leads bool) error {
+	switch {
+	case k == kindTrim:
+		_, err := decodeTrim(data)
+		return err
+	case k == segment.KindBatch && !leads:
+		return batch.CheckCRC(data)
+	}
+	return nil
 }
 
 func (s *logStore) stored(logs []*raft.Log, leads bool) error {

@@ -116,6 +116,12 @@ func (n *Node) closed(g *Group) {
 	n.pulls.end(g)
 }
 
+// ForgetLog makes it durable that a group's log, which is closed, is given up: it may be opened on an empty one, and joins then. What was promised in
+// elections stays. Only whoever knows that the group has this server no longer as a member may call it.
+func (n *Node) ForgetLog(id GroupID) error {
+	return n.votes.update(id, func(v *vote) { v.bootstrapped, v.joins = false, true })
+}
+
 // requestCheckpoint puts g in the queue. g has made sure that it is not there.
 func (n *Node) requestCheckpoint(g *Group) {
 	n.mu.Lock()

@@ -17,6 +17,9 @@ import (
 // ErrDamaged when the log is damaged below its synced mark, ErrStateLost when log and votes do not belong together. On an
 // error the log is still the caller's.
 func (n *Node) OpenGroup(o GroupOptions) (*Group, error) {
+	if v, _ := n.votes.get(o.ID); v.joins {
+		o.Voters = nil
+	}
 	g := &Group{
 		node: n, options: o, log: o.Log, machine: o.Machine,
 		logger:  n.options.Logger.With("group", o.ID.String()),

@@ -18,6 +18,8 @@ type vote struct {
 	candidate string // and for whom
 	// bootstrapped: the group has had a log. A replica with this mark and without that log must not vote.
 	bootstrapped bool
+	// joins: the group's log was given up on purpose, or was never founded here: whatever comes, this server founds no group of the id.
+	joins bool
 }
 
 // A vote record: version, flags, term, vote term, candidate, CRC-32C of what precedes; big-endian. Its key is the topic id
@@ -26,6 +28,9 @@ const (
 	voteVersion  = 1
 	voteFixed    = 1 + 1 + 8 + 8 + 2
 	maxCandidate = 1 << 10
+
+	voteBootstrapped = 1 // flags
+	voteJoins        = 2
 )
 
 var (
@@ -42,7 +47,10 @@ func (v *vote) encode() []byte {
 	b := make([]byte, 0, voteFixed+len(v.candidate)+4)
 	flags := byte(0)
 	if v.bootstrapped {
-		flags = 1
+		flags |= voteBootstrapped
+	}
+	if v.joins {
+		flags |= voteJoins
 	}
 	b = append(b, voteVersion, flags)
 	b = binary.BigEndian.AppendUint64(b, v.term)
@@ -63,10 +71,10 @@ func decodeVote(key, b []byte) (id GroupID, v vote, err error) {
 		return id, v, fmt.Errorf("%w of %x-%d: checksum %08x, want %08x", errVote, id.Topic, id.Partition, got, sum)
 	}
 	n := int(binary.BigEndian.Uint16(b[voteFixed-2:]))
-	if b[0] != voteVersion || b[1] > 1 || len(body) != voteFixed+n {
+	if b[0] != voteVersion || b[1] > voteBootstrapped|voteJoins || len(body) != voteFixed+n {
 		return id, v, fmt.Errorf("%w of %x-%d: version %d, flags %d, candidate of %d bytes", errVote, id.Topic, id.Partition, b[0], b[1], n)
 	}
-	v.bootstrapped = b[1] == 1
+	v.bootstrapped, v.joins = b[1]&voteBootstrapped != 0, b[1]&voteJoins != 0
 	v.term, v.voteTerm = binary.BigEndian.Uint64(b[2:]), binary.BigEndian.Uint64(b[10:])
 	v.candidate = string(body[voteFixed:])
 	return id, v, nil

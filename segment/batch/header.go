@@ -140,4 +140,19 @@ func StampAppendTime(b []byte, now int64) {
 
 func putCRC(b []byte) { binary.BigEndian.PutUint32(b[posCRC:], checksum(b)) }
 
+// CheckCRC holds the CRC-32C of a whole batch against its header: ErrCorrupt where they differ, or b is no batch.
+func CheckCRC(b []byte) error {
+	h, err := ParseHeader(b)
+	if err != nil {
+		return err
+	}
+	if h.Size() != len(b) {
+		return fmt.Errorf("%w: length field says %d bytes, %d are there", ErrCorrupt, h.Size(), len(b))
+	}
+	if got := checksum(b); got != h.CRC {
+		return fmt.Errorf("%w: CRC field %08x, computed %08x", ErrCorrupt, h.CRC, got)
+	}
+	return nil
+}
+
 func checksum(b []byte) uint32 { return crc32.Checksum(b[posAttributes:], castagnoli) }
