@@ -13,6 +13,7 @@ import (
 	"github.com/quirelog/quire/interop/chaos"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // cluster is brokers of bin/quire, processes of their own, that reach each other over a chaos.Mesh. Clients reach them directly.
@@ -142,16 +143,39 @@ func (b *clusterBroker) resume() {
 	b.stopped = false
 }
 
-// admin is a client of all brokers.
-func (c *cluster) admin() *kadm.Client {
+// client is a client of all brokers, which ends with the test.
+func (c *cluster) client(opts ...kgo.Opt) *kgo.Client {
 	c.t.Helper()
-	cl, err := kgo.NewClient(kgo.SeedBrokers(c.addrs()...))
+	cl, err := kgo.NewClient(append(opts, kgo.SeedBrokers(c.addrs()...), kgo.MetadataMinAge(100*time.Millisecond))...)
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	adm := kadm.NewClient(cl)
-	c.t.Cleanup(adm.Close)
-	return adm
+	c.t.Cleanup(cl.Close)
+	return cl
+}
+
+// admin is client for administration.
+func (c *cluster) admin() *kadm.Client {
+	c.t.Helper()
+	return kadm.NewClient(c.client())
+}
+
+// endsAt asks one broker for the ends of a topic's partitions, whoever leads them.
+func endsAt(ctx context.Context, cl *kgo.Client, broker int32, topic string, partitions int) ([]kmsg.ListOffsetsResponseTopicPartition, error) {
+	req := kmsg.NewPtrListOffsetsRequest()
+	rt := kmsg.NewListOffsetsRequestTopic()
+	rt.Topic = topic
+	for p := range int32(partitions) {
+		rp := kmsg.NewListOffsetsRequestTopicPartition()
+		rp.Partition, rp.Timestamp = p, -1
+		rt.Partitions = append(rt.Partitions, rp)
+	}
+	req.Topics = append(req.Topics, rt)
+	resp, err := cl.Broker(int(broker)).Request(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	return resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions, nil
 }
 
 // leaders is who leads each partition of a topic; an error while one has no leader.

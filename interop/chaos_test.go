@@ -1,0 +1,228 @@
+package interop
+
+import (
+	"context"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/quirelog/quire/interop/chaos"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// nemesis makes faults, one at a time. Each fault says what it did to whom, lasts, and is over when heal has run.
+type nemesis struct {
+	c     *cluster
+	load  *load
+	cl    *kgo.Client
+	adm   *kadm.Client
+	rng   *rand.Rand
+	short bool // stops of 1 to 5 s in place of 30
+}
+
+// faults are all kinds, in the order in which a run goes over them.
+func (n *nemesis) faults() []fault {
+	return []fault{
+		{"kill -9 of a leader", 2 * time.Second, func() string { return n.killOne(n.leader()) }},
+		{"kill -9 of a follower", 2 * time.Second, func() string { return n.killOne(n.follower()) }},
+		{"kill -9 of the controller", 2 * time.Second, func() string { return n.killOne(n.controller()) }},
+		{"kill -9 of all three", 0, n.killAll},
+		{"SIGSTOP", 4 * time.Second, n.suspend},
+		{"isolation, silent", 4 * time.Second, func() string { return n.isolate(chaos.Stall) }},
+		{"isolation, connections broken", 4 * time.Second, func() string { return n.isolate(chaos.Broken) }},
+		{"one way cut", 4 * time.Second, n.oneWay},
+		{"bridge", 4 * time.Second, n.bridge},
+		{"slow wires", 4 * time.Second, n.slow},
+		{"rolling restart", 2 * time.Second, n.roll},
+	}
+}
+
+// fault is one kind. bound is how long a partition may at most acknowledge nothing; 0: as long as the whole cluster is away.
+type fault struct {
+	what  string
+	bound time.Duration
+	make  func() string
+}
+
+// TestChaos lets QUIRE_CHAOS_FAULTS (20) faults happen to a cluster under load and judges what was seen. QUIRE_CHAOS_SEED repeats a run, QUIRE_CHAOS_PACE_US
+// is the time between two records of a producer.
+func TestChaos(t *testing.T) {
+	count := setting(t, "QUIRE_CHAOS_FAULTS", 20)
+	seed := time.Now().UnixNano()
+	if s := os.Getenv("QUIRE_CHAOS_SEED"); s != "" {
+		var err error
+		if seed, err = strconv.ParseInt(s, 10, 64); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Logf("QUIRE_CHAOS_SEED=%d", seed)
+	c := startCluster(t, 3)
+	pace := time.Duration(setting(t, "QUIRE_CHAOS_PACE_US", 2000)) * time.Microsecond
+	l := startLoad(t, c, "orders", 12, 4, pace)
+	cl := c.client()
+	n := &nemesis{c: c, load: l, cl: cl, adm: kadm.NewClient(cl), rng: rand.New(rand.NewPCG(uint64(seed), 0)), short: count <= 20}
+	n.settle()
+	kinds := n.faults()
+	for i := range count {
+		f := kinds[i%len(kinds)]
+		l.longest()
+		who := f.make()
+		n.settle()
+		took := l.longest()
+		t.Logf("%d: %s, %s: longest pause %v", i+1, f.what, who, took.Round(10*time.Millisecond))
+	}
+	l.finish()
+}
+
+// settle waits until every broker is ready, every partition has all its replicas in sync and every partition has acknowledged something since.
+func (n *nemesis) settle() {
+	n.c.t.Helper()
+	n.c.mesh.Mend()
+	for _, b := range n.c.brokers {
+		b.resume()
+		if b.cmd == nil {
+			b.run(n.c.t)
+		}
+	}
+	n.c.awaitReady(time.Minute)
+	n.c.await(time.Minute, func(ctx context.Context) error { return inSync(ctx, n.adm, n.load.topic, 3) })
+	n.pass(time.Second)
+}
+
+// pass lets time pass.
+func (n *nemesis) pass(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-n.c.t.Context().Done():
+	}
+}
+
+func (n *nemesis) broker(id int32) *clusterBroker { return n.c.brokers[id-1] }
+
+func (n *nemesis) any() *clusterBroker { return n.c.brokers[n.rng.IntN(len(n.c.brokers))] }
+
+// leader leads some partition, follower follows in some: with several partitions that is any of them, but for the most loaded.
+func (n *nemesis) leader() *clusterBroker {
+	by, err := leaders(n.c.t.Context(), n.adm, n.load.topic)
+	if err != nil {
+		n.c.t.Fatal(err)
+	}
+	return n.broker(by[n.rng.IntN(len(by))])
+}
+
+func (n *nemesis) follower() *clusterBroker {
+	leader := n.leader()
+	for {
+		if b := n.any(); b != leader {
+			return b
+		}
+	}
+}
+
+// controller asks the controller group itself (DescribeQuorum), since clients are told any broker.
+func (n *nemesis) controller() *clusterBroker {
+	req := kmsg.NewPtrDescribeQuorumRequest()
+	rt := kmsg.NewDescribeQuorumRequestTopic()
+	rt.Topic = "__cluster_metadata"
+	rt.Partitions = append(rt.Partitions, kmsg.NewDescribeQuorumRequestTopicPartition())
+	req.Topics = append(req.Topics, rt)
+	var id int32
+	n.c.await(time.Minute, func(ctx context.Context) error {
+		resp, err := req.RequestWith(ctx, n.cl)
+		if err == nil && len(resp.Topics) == 1 && len(resp.Topics[0].Partitions) == 1 {
+			id = resp.Topics[0].Partitions[0].LeaderID
+		}
+		if err == nil && id < 1 {
+			err = context.DeadlineExceeded
+		}
+		return err
+	})
+	return n.broker(id)
+}
+
+func (n *nemesis) name(b *clusterBroker) string { return "broker " + strconv.Itoa(int(b.id)) }
+
+func (n *nemesis) killOne(b *clusterBroker) string {
+	b.kill()
+	n.pass(time.Duration(500+n.rng.IntN(4000)) * time.Millisecond)
+	b.run(n.c.t)
+	return n.name(b)
+}
+
+func (n *nemesis) killAll() string {
+	for _, b := range n.c.brokers {
+		b.kill()
+	}
+	for _, i := range n.rng.Perm(len(n.c.brokers)) {
+		n.c.brokers[i].run(n.c.t)
+	}
+	return "all"
+}
+
+func (n *nemesis) suspend() string {
+	b, most := n.leader(), 30_000
+	if n.short {
+		most = 5000
+	}
+	d := time.Duration(1000+n.rng.IntN(most-1000)) * time.Millisecond
+	b.suspend()
+	n.pass(d)
+	b.resume()
+	return n.name(b) + " for " + d.String()
+}
+
+// lasting is how long a fault of the wires lasts.
+func (n *nemesis) lasting() time.Duration {
+	return time.Duration(2000+n.rng.IntN(5000)) * time.Millisecond
+}
+
+func (n *nemesis) isolate(w chaos.Way) string {
+	b := n.leader()
+	n.c.mesh.Isolate(int(b.id-1), w)
+	n.pass(n.lasting())
+	n.c.mesh.Mend()
+	return n.name(b)
+}
+
+func (n *nemesis) oneWay() string {
+	p := n.rng.Perm(len(n.c.brokers))
+	n.c.mesh.Set(p[0], p[1], chaos.Stall)
+	n.pass(n.lasting())
+	n.c.mesh.Mend()
+	return "from " + n.name(n.c.brokers[p[0]]) + " to " + n.name(n.c.brokers[p[1]])
+}
+
+// bridge leaves one broker that reaches both others, which do not reach each other.
+func (n *nemesis) bridge() string {
+	p := n.rng.Perm(len(n.c.brokers))
+	n.c.mesh.Set(p[0], p[1], chaos.Stall)
+	n.c.mesh.Set(p[1], p[0], chaos.Stall)
+	n.pass(n.lasting())
+	n.c.mesh.Mend()
+	return "over " + n.name(n.c.brokers[p[2]])
+}
+
+func (n *nemesis) slow() string {
+	b := n.any()
+	n.c.mesh.Isolate(int(b.id-1), chaos.Slow)
+	n.pass(n.lasting())
+	n.c.mesh.Mend()
+	return n.name(b)
+}
+
+func (n *nemesis) roll() string {
+	for _, b := range n.c.brokers {
+		if err := b.stop(); err != nil {
+			n.c.t.Error(err)
+		}
+		b.cmd = nil
+		b.run(n.c.t)
+		n.c.awaitReady(time.Minute)
+		n.c.await(time.Minute, func(ctx context.Context) error { return inSync(ctx, n.adm, n.load.topic, 3) })
+	}
+	return "one after the other"
+}
