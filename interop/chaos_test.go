@@ -107,10 +107,11 @@ func (n *nemesis) any() *clusterBroker { return n.c.brokers[n.rng.IntN(len(n.c.b
 
 // leader leads some partition, follower follows in some: with several partitions that is any of them, but for the most loaded.
 func (n *nemesis) leader() *clusterBroker {
-	by, err := leaders(n.c.t.Context(), n.adm, n.load.topic)
-	if err != nil {
-		n.c.t.Fatal(err)
-	}
+	var by []int32
+	n.c.await(time.Minute, func(ctx context.Context) (err error) {
+		by, err = leaders(ctx, n.adm, n.load.topic)
+		return err
+	})
 	return n.broker(by[n.rng.IntN(len(by))])
 }
 

@@ -88,7 +88,8 @@ func (l *load) produce() {
 
 func (l *load) produceAs(id int32) error {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(l.c.addrs()...), kgo.DefaultProduceTopic(l.topic), kgo.RecordPartitioner(kgo.ManualPartitioner()),
-		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(2000), kgo.RetryTimeout(30*time.Second), kgo.MetadataMinAge(100*time.Millisecond))
+		kgo.ProducerBatchCompression(kgo.NoCompression()), kgo.MaxBufferedRecords(2000), kgo.RetryTimeout(30*time.Second), kgo.MetadataMinAge(100*time.Millisecond),
+		kgo.ProduceRequestTimeout(time.Second), kgo.RequestTimeoutOverhead(time.Second)) // a broker that is stopped breaks no connection
 	if err != nil {
 		return err
 	}
