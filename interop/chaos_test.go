@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -21,7 +22,8 @@ type nemesis struct {
 	cl    *kgo.Client
 	adm   *kadm.Client
 	rng   *rand.Rand
-	short bool // stops of 1 to 5 s in place of 30
+	most  time.Duration // that a broker is stopped or the wires are cut for
+	short time.Duration // between one fault and the next
 }
 
 // faults are all kinds, in the order in which a run goes over them.
@@ -48,34 +50,45 @@ type fault struct {
 	make  func() string
 }
 
-// TestChaos lets QUIRE_CHAOS_FAULTS (20) faults happen to a cluster under load and judges what was seen. QUIRE_CHAOS_SEED repeats a run, QUIRE_CHAOS_PACE_US
-// is the time between two records of a producer.
+// TestChaos lets QUIRE_CHAOS_FAULTS (22) faults happen to a cluster under load, goes on until QUIRE_CHAOS_RECORDS records are acknowledged, and judges what was seen.
+// QUIRE_CHAOS_SEED repeats a run's faults, QUIRE_CHAOS_PACE_US is the time between two records of a producer, and QUIRE_STRICT holds the bounds on pauses, on a machine
+// that does nothing else.
 func TestChaos(t *testing.T) {
-	count := setting(t, "QUIRE_CHAOS_FAULTS", 20)
-	seed := time.Now().UnixNano()
-	if s := os.Getenv("QUIRE_CHAOS_SEED"); s != "" {
-		var err error
-		if seed, err = strconv.ParseInt(s, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
+	count := setting(t, "QUIRE_CHAOS_FAULTS", 22)
+	seed := int64(setting(t, "QUIRE_CHAOS_SEED", int(time.Now().UnixNano())))
 	t.Logf("QUIRE_CHAOS_SEED=%d", seed)
 	c := startCluster(t, 3)
 	pace := time.Duration(setting(t, "QUIRE_CHAOS_PACE_US", 2000)) * time.Microsecond
 	l := startLoad(t, c, "orders", 12, 4, pace)
 	cl := c.client()
-	n := &nemesis{c: c, load: l, cl: cl, adm: kadm.NewClient(cl), rng: rand.New(rand.NewPCG(uint64(seed), 0)), short: count <= 20}
+	n := &nemesis{c: c, load: l, cl: cl, adm: kadm.NewClient(cl), rng: rand.New(rand.NewPCG(uint64(seed), 0)), most: 30 * time.Second, short: 1000 * time.Millisecond}
+	if count < 100 {
+		n.most, n.short = 4*time.Second, 300*time.Millisecond
+	}
 	n.settle()
 	kinds := n.faults()
+	pauses := make([][]time.Duration, len(kinds))
 	for i := range count {
 		f := kinds[i%len(kinds)]
 		l.longest()
+		began := time.Now()
 		who := f.make()
 		n.settle()
 		took := l.longest()
-		t.Logf("%d: %s, %s: longest pause %v", i+1, f.what, who, took.Round(10*time.Millisecond))
+		pauses[i%len(kinds)] = append(pauses[i%len(kinds)], took)
+		t.Logf("%d: %s, %s: longest pause %v, all well after %v", i+1, f.what, who, took.Round(10*time.Millisecond), time.Since(began).Round(100*time.Millisecond))
+		if os.Getenv("QUIRE_STRICT") != "" && f.bound > 0 && took > f.bound {
+			t.Errorf("%d: %s, %s: a partition took no writes for %v, %v are allowed", i+1, f.what, who, took, f.bound)
+		}
 	}
+	for i, f := range kinds[:min(len(kinds), count)] {
+		slices.Sort(pauses[i])
+		t.Logf("%s: %d times, longest pause: median %v, most %v", f.what, len(pauses[i]), pauses[i][len(pauses[i])/2].Round(10*time.Millisecond),
+			slices.Max(pauses[i]).Round(10*time.Millisecond))
+	}
+	c.await(20*time.Minute, func(context.Context) error { return l.reached(int64(setting(t, "QUIRE_CHAOS_RECORDS", 0))) })
 	l.finish()
+	c.compareReplicas("orders", l.ledger.Stored)
 }
 
 // settle waits until every broker is ready, every partition has all its replicas in sync and every partition has acknowledged something since.
@@ -90,7 +103,7 @@ func (n *nemesis) settle() {
 	}
 	n.c.awaitReady(time.Minute)
 	n.c.await(time.Minute, func(ctx context.Context) error { return inSync(ctx, n.adm, n.load.topic, 3) })
-	n.pass(time.Second)
+	n.pass(n.short)
 }
 
 // pass lets time pass.
@@ -149,7 +162,7 @@ func (n *nemesis) name(b *clusterBroker) string { return "broker " + strconv.Ito
 
 func (n *nemesis) killOne(b *clusterBroker) string {
 	b.kill()
-	n.pass(time.Duration(500+n.rng.IntN(4000)) * time.Millisecond)
+	n.pass(n.lasting())
 	b.run(n.c.t)
 	return n.name(b)
 }
@@ -165,20 +178,17 @@ func (n *nemesis) killAll() string {
 }
 
 func (n *nemesis) suspend() string {
-	b, most := n.leader(), 30_000
-	if n.short {
-		most = 5000
-	}
-	d := time.Duration(1000+n.rng.IntN(most-1000)) * time.Millisecond
+	b := n.leader()
+	d := time.Second + time.Duration(n.rng.Int64N(int64(n.most-time.Second)))
 	b.suspend()
 	n.pass(d)
 	b.resume()
-	return n.name(b) + " for " + d.String()
+	return n.name(b) + " for " + d.Round(time.Millisecond).String()
 }
 
-// lasting is how long a fault of the wires lasts.
+// lasting is how long a fault of the wires lasts, or a broker is gone: long enough for the others to see it.
 func (n *nemesis) lasting() time.Duration {
-	return time.Duration(2000+n.rng.IntN(5000)) * time.Millisecond
+	return 1500*time.Millisecond + time.Duration(n.rng.Int64N(int64(n.most/6)))
 }
 
 func (n *nemesis) isolate(w chaos.Way) string {

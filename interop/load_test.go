@@ -2,7 +2,6 @@ package interop
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -11,25 +10,25 @@ import (
 	"time"
 
 	"github.com/quirelog/quire/interop/chaos"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/quirelog/quire/interop/members"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// clock is of all times in a ledger.
-var clock = time.Now()
+// now is of all times in a ledger: the machine's monotonic clock, which the clients' processes have too.
+func now() chaos.Time { return members.Now() }
 
-func now() chaos.Time { return time.Since(clock).Nanoseconds() }
-
-// load writes to a topic, reads from it in a group and looks at its ends while faults are made, and notes all of it in a ledger.
+// load writes to a topic, reads from it in groups and looks at its ends while faults are made, and notes all of it in a ledger.
 type load struct {
 	t          *testing.T
 	c          *cluster
 	topic      string
 	partitions int
 	pace       time.Duration // between two records of a producer
-	wg         sync.WaitGroup
-	quit       chan struct{}
+	writers    sync.WaitGroup
+	quit       chan struct{} // closed: the writers end
+	watchers   sync.WaitGroup
+	done       chan struct{} // closed: readers and onlookers end
+	seats      []*seat       // the group of librdkafka
 
 	producers atomic.Int32
 	acked     atomic.Int64
@@ -41,14 +40,23 @@ type load struct {
 	pauses []time.Duration // the longest time without one, of each partition, since it was last asked for
 }
 
-// loadGroup is the group that reads.
-const loadGroup = "readers"
+// The groups that read.
+const (
+	loadGroup   = "readers"
+	rdkafkaLoad = "rdkafka-readers"
+)
 
-// startLoad makes the topic and begins: producers idempotent producers with acks=all, two members of a group, and an onlooker a broker.
+// startLoad makes the topic and begins: idempotent producers with acks=all of franz-go, and half as many of librdkafka; two members each of a group of franz-go and of
+// one of librdkafka; an onlooker and a prober a broker.
 func startLoad(t *testing.T, c *cluster, topic string, partitions, producers int, pace time.Duration) *load {
 	t.Helper()
-	l := &load{t: t, c: c, topic: topic, partitions: partitions, pace: pace, quit: make(chan struct{}), last: make([]chaos.Time, partitions), pauses: make([]time.Duration, partitions)}
-	l.ledger.Sent = map[int32]int64{}
+	l := &load{t: t, c: c, topic: topic, partitions: partitions, pace: pace, quit: make(chan struct{}), done: make(chan struct{}),
+		last: make([]chaos.Time, partitions), pauses: make([]time.Duration, partitions)}
+	l.ledger.Sent, l.ledger.Groups = map[int32]int64{}, []string{loadGroup}
+	rdkafka := needs(t, "QUIRE_INTEROP_CONFLUENT_GO")
+	if rdkafka {
+		l.ledger.Groups = append(l.ledger.Groups, rdkafkaLoad)
+	}
 	if _, err := c.admin().CreateTopic(t.Context(), int32(partitions), 3, nil, topic); err != nil {
 		t.Fatal(err)
 	}
@@ -56,20 +64,24 @@ func startLoad(t *testing.T, c *cluster, topic string, partitions, producers int
 		l.last[i] = now()
 	}
 	for range producers {
-		l.wg.Go(l.produce)
+		l.writers.Go(l.produce)
 	}
 	for range 2 {
-		l.wg.Go(l.read)
+		l.watchers.Go(l.read)
 	}
 	for _, b := range c.brokers {
-		l.wg.Go(func() { l.look(b) })
+		l.watchers.Go(func() { l.look(b) })
+		l.writers.Go(func() { l.probe(b) })
+	}
+	if rdkafka {
+		l.startRdkafka(producers / 2)
 	}
 	return l
 }
 
-func (l *load) over() bool {
+func over(quit <-chan struct{}) bool {
 	select {
-	case <-l.quit:
+	case <-quit:
 		return true
 	default:
 		return false
@@ -78,7 +90,7 @@ func (l *load) over() bool {
 
 // produce sends to all partitions in turn; after a fatal error, as another producer.
 func (l *load) produce() {
-	for !l.over() {
+	for !over(l.quit) {
 		id := l.producers.Add(1)
 		if err := l.produceAs(id); err != nil {
 			l.t.Logf("producer %d begins anew: %v", id, err)
@@ -119,7 +131,7 @@ func (l *load) produceAs(id int32) error {
 				}
 				return
 			}
-			l.ack(v, r)
+			l.ack(chaos.Ack{Value: v, Partition: r.Partition, Offset: r.Offset, Told: now()})
 		})
 		select {
 		case <-l.quit:
@@ -133,14 +145,13 @@ func (l *load) produceAs(id int32) error {
 	}
 }
 
-func (l *load) ack(v chaos.Value, r *kgo.Record) {
-	told := now()
+func (l *load) ack(a chaos.Ack) {
 	l.acked.Add(1)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ledger.Acked = append(l.ledger.Acked, chaos.Ack{Value: v, Partition: r.Partition, Offset: r.Offset, Told: told})
-	l.pauses[r.Partition] = max(l.pauses[r.Partition], time.Duration(told-l.last[r.Partition]))
-	l.last[r.Partition] = told
+	l.ledger.Acked = append(l.ledger.Acked, a)
+	l.pauses[a.Partition] = max(l.pauses[a.Partition], time.Duration(a.Told-l.last[a.Partition]))
+	l.last[a.Partition] = max(l.last[a.Partition], a.Told)
 }
 
 // longest is the longest time for which a partition has acknowledged nothing since this was last asked, and begins anew.
@@ -156,6 +167,14 @@ func (l *load) longest() time.Duration {
 	return longest
 }
 
+// reached says how many records are missing to this many.
+func (l *load) reached(records int64) error {
+	if got := l.acked.Load(); got < records {
+		return fmt.Errorf("%d records are acknowledged, want %d", got, records)
+	}
+	return nil
+}
+
 // read is a member of a group that commits what it has read.
 func (l *load) read() {
 	cl, err := kgo.NewClient(kgo.SeedBrokers(l.c.addrs()...), kgo.ConsumerGroup(loadGroup), kgo.ConsumeTopics(l.topic), kgo.DisableAutoCommit(),
@@ -169,29 +188,42 @@ func (l *load) read() {
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
 	go func() {
-		<-l.quit
+		<-l.done
 		cancel()
 	}()
-	for !l.over() {
+	for !over(l.done) {
 		fetches := cl.PollRecords(ctx, 5000)
-		l.note(fetches)
-		if err := cl.CommitRecords(ctx, fetches.Records()...); err == nil && !fetches.Empty() {
-			l.committed.Add(1)
+		if ends := l.note(fetches); len(ends) > 0 && cl.CommitRecords(ctx, fetches.Records()...) == nil {
+			for p, end := range ends {
+				l.commits(loadGroup, p, end, now())
+			}
 		}
 		cl.AllowRebalance()
 	}
 }
 
-func (l *load) note(fetches kgo.Fetches) {
+// note notes what was read and returns, by partition, the offset to read next.
+func (l *load) note(fetches kgo.Fetches) map[int32]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	ends := map[int32]int64{}
 	fetches.EachRecord(func(r *kgo.Record) {
 		v, err := valueOf(r)
 		if err != nil {
 			l.t.Errorf("read: %v", err)
 		}
-		l.ledger.Read = append(l.ledger.Read, chaos.Read{Value: v, Partition: r.Partition, Offset: r.Offset})
+		l.ledger.Read = append(l.ledger.Read, chaos.Read{Value: v, Group: loadGroup, Partition: r.Partition, Offset: r.Offset})
+		ends[r.Partition] = r.Offset + 1
 	})
+	return ends
+}
+
+// commits notes that a group was told at a time that this offset is committed: whoever asks later is answered at least that. It was asked for before everything.
+func (l *load) commits(group string, partition int32, offset int64, told chaos.Time) {
+	l.committed.Add(1)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ledger.Marks = append(l.ledger.Marks, chaos.Mark{Of: group, Broker: -1, Partition: partition, Offset: offset, Answered: told})
 }
 
 func valueOf(r *kgo.Record) (v chaos.Value, err error) {
@@ -199,103 +231,4 @@ func valueOf(r *kgo.Record) (v chaos.Value, err error) {
 		err = fmt.Errorf("partition %d, offset %d holds %.40q", r.Partition, r.Offset, r.Value)
 	}
 	return v, err
-}
-
-// look asks one broker again and again for the ends and the group's offsets of the partitions that it answers for.
-func (l *load) look(b *clusterBroker) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.RetryTimeout(time.Second), kgo.RequestRetries(0), kgo.MetadataMinAge(100*time.Millisecond))
-	if err != nil {
-		l.t.Error(err)
-		return
-	}
-	adm := kadm.NewClient(cl)
-	defer adm.Close()
-	tick := time.NewTicker(30 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case <-l.quit:
-			return
-		case <-tick.C:
-			l.lookOnce(cl, adm, b)
-		}
-	}
-}
-
-func (l *load) lookOnce(cl *kgo.Client, adm *kadm.Client, b *clusterBroker) {
-	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
-	defer cancel()
-	asked := now()
-	var marks []chaos.Mark
-	add := func(of string, partition int32, offset int64) {
-		marks = append(marks, chaos.Mark{Of: of, Broker: b.id, Partition: partition, Offset: offset, Asked: asked, Answered: now()})
-	}
-	if resp, err := endsAt(ctx, cl, b.id, l.topic, l.partitions); err == nil {
-		for _, p := range resp {
-			if kerr.ErrorForCode(p.ErrorCode) == nil {
-				add(chaos.HighWatermark, p.Partition, p.Offset)
-			}
-		}
-	}
-	asked = now()
-	if offsets, err := adm.FetchOffsets(ctx, loadGroup); err == nil {
-		offsets.Each(func(o kadm.OffsetResponse) {
-			if o.Err == nil && o.At >= 0 {
-				add(loadGroup, o.Partition, o.At)
-			}
-		})
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.ledger.Marks = append(l.ledger.Marks, marks...)
-}
-
-// finish ends the load, reads the whole topic and judges the run.
-func (l *load) finish() {
-	l.t.Helper()
-	close(l.quit)
-	l.wg.Wait()
-	if l.t.Failed() {
-		return
-	}
-	l.c.await(time.Minute, func(ctx context.Context) error { return inSync(ctx, l.c.admin(), l.topic, 3) })
-	l.ledger.Stored = l.stored()
-	for _, fault := range l.ledger.Check() {
-		l.t.Error(fault)
-	}
-	l.t.Logf("%d records acknowledged by %d producers, %d read in the group, %d commits, %d marks", len(l.ledger.Acked), l.producers.Load(), len(l.ledger.Read),
-		l.committed.Load(), len(l.ledger.Marks))
-}
-
-// stored reads the topic from its start to its end.
-func (l *load) stored() map[int32][]chaos.Value {
-	l.t.Helper()
-	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
-	defer cancel()
-	ends, err := l.c.admin().ListEndOffsets(ctx, l.topic)
-	if err := errors.Join(err, ends.Error()); err != nil {
-		l.t.Fatal(err)
-	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(l.c.addrs()...), kgo.ConsumeTopics(l.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer cl.Close()
-	stored, left := map[int32][]chaos.Value{}, int64(0)
-	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
-	for left > 0 {
-		fetches := cl.PollFetches(ctx)
-		if ctx.Err() != nil {
-			l.t.Fatalf("%d records of the topic cannot be read", left)
-		}
-		fetches.EachRecord(func(r *kgo.Record) {
-			v, err := valueOf(r)
-			if err != nil || r.Offset != int64(len(stored[r.Partition])) {
-				l.t.Fatalf("partition %d: offset %d after %d records: %v", r.Partition, r.Offset, len(stored[r.Partition]), err)
-			}
-			stored[r.Partition] = append(stored[r.Partition], v)
-			left--
-		})
-	}
-	return stored
 }

@@ -25,9 +25,10 @@ type Ack struct {
 	Told      Time
 }
 
-// Read is a record as a reader got it.
+// Read is a record as a member of a group got it.
 type Read struct {
 	Value
+	Group     string
 	Partition int32
 	Offset    int64
 }
@@ -52,6 +53,7 @@ type Ledger struct {
 	Marks []Mark
 	// Stored is what each partition holds in the end, by offset: the first record has offset 0, and there is no gap.
 	Stored map[int32][]Value
+	Groups []string // which have read and committed everything in the end, if all is well
 }
 
 // maxFaults is how many faults of one kind Check lists.
@@ -60,11 +62,12 @@ const maxFaults = 10
 // Check lists what is wrong:
 //   - an acknowledged record is not at the offset that was acknowledged, or a reader got there another one than is stored;
 //   - a record is stored twice, or was never sent;
+//   - a group has never read a record that is stored, though each has committed all of them in the end;
 //   - the records of one producer stand in another order in a partition than they were sent in;
 //   - a mark is older than one that was answered before it was asked for, or a high watermark does not cover what had been acknowledged then.
 func (l *Ledger) Check() []error {
 	var faults []error
-	for _, check := range []func() []error{l.checkAcked, l.checkRead, l.checkStored, l.checkMarks} {
+	for _, check := range []func() []error{l.checkAcked, l.checkRead, l.checkGroups, l.checkStored, l.checkMarks} {
 		faults = append(faults, check()...)
 	}
 	return faults
@@ -105,6 +108,30 @@ func (l *Ledger) checkRead() (faults []error) {
 		}
 	}
 	return faults
+}
+
+func (l *Ledger) checkGroups() (faults []error) {
+	type key struct {
+		group     string
+		partition int32
+	}
+	read := map[key][]bool{}
+	for _, group := range l.Groups {
+		for partition, values := range l.Stored {
+			read[key{group, partition}] = make([]bool, len(values))
+		}
+	}
+	for _, r := range l.Read {
+		if of := read[key{r.Group, r.Partition}]; r.Offset >= 0 && r.Offset < int64(len(of)) {
+			of[r.Offset] = true
+		}
+	}
+	for k, of := range read {
+		if first := slices.Index(of, false); first >= 0 {
+			faults = append(faults, fmt.Errorf("passed over: group %s has never read offset %d of partition %d", k.group, first, k.partition))
+		}
+	}
+	return faults[:min(len(faults), maxFaults)]
 }
 
 func (l *Ledger) checkStored() (faults []error) {

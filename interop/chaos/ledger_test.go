@@ -11,7 +11,11 @@ func good() *Ledger {
 	return &Ledger{
 		Sent:  map[int32]int64{1: 3, 2: 2},
 		Acked: []Ack{{v(1, 0), 0, 0, 10}, {v(1, 1), 1, 0, 20}, {v(2, 0), 0, 1, 30}, {v(2, 1), 0, 3, 40}},
-		Read:  []Read{{v(1, 0), 0, 0}, {v(1, 2), 0, 2}},
+		Read: []Read{
+			{v(1, 0), "workers", 0, 0}, {v(1, 2), "others", 0, 2}, {v(2, 0), "workers", 0, 1}, {v(2, 0), "workers", 0, 1}, {v(1, 2), "workers", 0, 2},
+			{v(2, 1), "workers", 0, 3}, {v(1, 1), "workers", 1, 0},
+		},
+		Groups: []string{"workers"},
 		Marks: []Mark{
 			{HighWatermark, 1, 0, 2, 31, 33}, {HighWatermark, 2, 0, 3, 32, 35}, {HighWatermark, 1, 0, 2, 34, 36}, {HighWatermark, 3, 0, 4, 50, 51},
 			{"workers", 1, 0, 1, 5, 7}, {"workers", 2, 0, 1, 8, 9}, {"workers", 2, 1, 0, 20, 21},
@@ -35,7 +39,8 @@ func TestCheckFinds(t *testing.T) {
 		"another took its offset":   {func(l *Ledger) { l.Acked[3].Offset = 2 }, "lost: {2 1}"},
 		"a partition is gone":       {func(l *Ledger) { delete(l.Stored, 1) }, "lost: {1 1}"},
 		"a reader saw another":      {func(l *Ledger) { l.Read[1].Number = 1 }, "{1 1} was read at offset 2"},
-		"a reader saw what is gone": {func(l *Ledger) { l.Read = append(l.Read, Read{Value{2, 1}, 0, 4}) }, "{2 1} was read at offset 4"},
+		"a reader saw what is gone": {func(l *Ledger) { l.Read = append(l.Read, Read{Value{2, 1}, "workers", 0, 4}) }, "{2 1} was read at offset 4"},
+		"a group passes one over":   {func(l *Ledger) { l.Read = append(l.Read[:4:4], l.Read[5:]...) }, "passed over: group workers has never read offset 2 of partition 0"},
 		"stored twice":              {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{1, 1}) }, "twice: {1 1}"},
 		"stored in two partitions":  {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{2, 1}) }, "twice: {2 1}"},
 		"never sent":                {func(l *Ledger) { l.Stored[1] = append(l.Stored[1], Value{1, 3}) }, "never sent: {1 3}"},

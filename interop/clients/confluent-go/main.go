@@ -1,4 +1,4 @@
-// Command confluent-go produces, consumes or is a member of a group with confluent-kafka-go (librdkafka, so it needs cgo), speaking the
+// Command confluent-go produces, consumes, makes load or is a member of a group with confluent-kafka-go (librdkafka, so it needs cgo), speaking the
 // line protocol that ../README.md describes.
 package main
 
@@ -33,6 +33,8 @@ func run(args []string) error {
 		return consume(out, args[1], args[2])
 	case "follow":
 		return follow(args[1], args[2])
+	case "load":
+		return load(args[1], args[2], args[3], args[4], args[5])
 	case "topics":
 		return topics(out, args[1])
 	case "transaction":
