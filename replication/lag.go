@@ -120,8 +120,8 @@ func (g *Group) Confirmed(voters int) segment.Index {
 	return have[len(have)-voters]
 }
 
-// InSync lists the voters that had everything this leader had at some moment of the last 30 s, itself included; nobody where it
-// does not lead.
+// InSync lists the voters that are alive and had everything this leader had at some moment of the last 30 s, itself included; nobody
+// where it does not lead.
 func (g *Group) InSync(now time.Time) []ServerID {
 	if g.serving.Load() == 0 {
 		return nil
@@ -129,6 +129,9 @@ func (g *Group) InSync(now time.Time) []ServerID {
 	voters := g.members.newest.Load().voters
 	in := make([]ServerID, 0, len(voters))
 	for _, id := range voters {
+		if alive := g.node.options.Alive; alive != nil && id != g.node.options.Self && !alive(id) {
+			continue
+		}
 		if _, at := g.Match(id); now.Sub(at) <= inSyncTime {
 			in = append(in, id)
 		}

@@ -68,6 +68,10 @@ func TestInSync(t *testing.T) {
 	if end := lead.group.Status().LastIndex; index == 0 || index >= end {
 		t.Fatalf("the dead one is known to have entry %d of %d", index, end)
 	}
+	lead.node.options.Alive = func(id ServerID) bool { return id != away.id }
+	if n := in(last); n != 2 {
+		t.Fatalf("%d in sync when one is known to be dead", n)
+	}
 	for _, s := range c.others(lead) {
 		if s != away && len(s.group.InSync(time.Now())) > 0 {
 			t.Fatal("a follower knows who is in sync")

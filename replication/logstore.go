@@ -35,6 +35,7 @@ type logStore struct {
 	// headerOnly makes GetLog answer with 61 bytes of a batch. Until NewRaft returns nobody looks at more.
 	headerOnly atomic.Bool
 	entries    []segment.Entry // of the call under way
+	frames     []int           // bytes of the frames that they came in, see transport.Group
 	// deliverable is the newest entry that Raft hands to the FSM when it is committed: a batch or a configuration.
 	deliverable segment.Index
 }
@@ -156,7 +157,11 @@ func (s *logStore) stored(logs []*raft.Log, leads bool) error {
 	}
 	m := s.members.newest.Load()
 	if !m.alone {
-		s.tail.put(s.entries)
+		s.frames = s.frames[:0]
+		for _, l := range logs {
+			s.frames = append(s.frames, len(l.Extensions))
+		}
+		s.tail.put(s.entries, s.frames)
 	}
 	if leads {
 		s.g.storedAsLeader(logs, m.lone, before)

@@ -23,6 +23,8 @@ type NodeOptions struct {
 	// Transport makes a group's transport to its peers; it must implement raft.WithPreVote, and its addresses are server ids.
 	// nil: there are no peers, all groups have one voter.
 	Transport func(GroupID) raft.Transport
+	// Alive says whether another server answers; who does not is not in sync. It must not block. nil: all do.
+	Alive func(ServerID) bool
 }
 
 // Node is what all Raft groups of one broker share: the votes file, the tail cache and the goroutine that writes

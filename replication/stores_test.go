@@ -235,9 +235,9 @@ func TestTailCache(t *testing.T) {
 		return segment.Entry{Index: i, Term: 1, Data: make([]byte, 1000, frame)}
 	}
 	for i := segment.Index(1); i <= 8; i++ {
-		a.put([]segment.Entry{entry(i, 1000)})
+		a.put([]segment.Entry{entry(i, 1000)}, []int{1000})
 	}
-	b.put([]segment.Entry{entry(1, 1000), entry(2, 1000), entry(3, 1000)})
+	b.put([]segment.Entry{entry(1, 1000), entry(2, 1000), entry(3, 1000)}, []int{1000, 1000, 1000})
 	if _, ok := a.get(1); ok || c.bytes != 10*1128 {
 		t.Fatalf("over the limit, with %d bytes", c.bytes)
 	}
@@ -245,20 +245,19 @@ func TestTailCache(t *testing.T) {
 	if _, ok := a.get(7); ok {
 		t.Fatal("truncated entry is there")
 	}
-	a.put([]segment.Entry{entry(7, 100_000)})
-	e, ok := a.get(7)
-	if !ok || cap(e.Data) > 2000 {
-		t.Fatalf("a small batch keeps a frame of %d bytes", cap(e.Data))
+	e, ok := a.get(6)
+	if !ok {
+		t.Fatal("entry 6 is gone")
 	}
-	a.put([]segment.Entry{entry(20, 1000)}) // after a while alone
-	if _, ok := a.get(7); ok {
+	a.put([]segment.Entry{entry(20, 1000)}, []int{1000}) // after a while alone
+	if _, ok := a.get(6); ok {
 		t.Fatal("entry before a gap is there")
 	}
-	if e, ok := a.get(20); !ok || e.Index != 20 {
+	if e, ok = a.get(20); !ok || e.Index != 20 {
 		t.Fatalf("entry 20: %v", ok)
 	}
 	for i := segment.Index(21); i < 1000; i++ {
-		a.put([]segment.Entry{entry(i, 1000)})
+		a.put([]segment.Entry{entry(i, 1000)}, []int{1000})
 		if _, ok := a.get(i); !ok || c.bytes > c.limit {
 			t.Fatalf("entry %d: %v, %d bytes", i, ok, c.bytes)
 		}
@@ -267,6 +266,39 @@ func TestTailCache(t *testing.T) {
 	b.truncateAfter(0)
 	if c.bytes != 0 {
 		t.Fatalf("%d bytes in an empty cache", c.bytes)
+	}
+}
+
+// Point 4: what lies in the cache keeps no more than four times its size alive, wherever in its frame it lies, and is counted with that.
+func TestTailCacheCopiesSmallBatches(t *testing.T) {
+	const k = 1 << 10
+	for _, c := range []struct {
+		name        string
+		frame, at   int // where the batch begins in its buffer
+		size, known int // known: the frame's size as the transport tells it, 0 for a client's
+		copied      bool
+		cost        int64
+	}{
+		{"a quarter of its frame", 400 * k, 0, 100 * k, 400 * k, false, 400 * k},
+		{"less", 400 * k, 0, 99 * k, 400 * k, true, 99 * k},
+		{"less, at its end", 400 * k, 301 * k, 99 * k, 400 * k, true, 99 * k},
+		{"the whole", 100 * k, 0, 100 * k, 100 * k, false, 100 * k},
+		{"a small one that is the whole", k, 0, k, k, false, k},
+		{"a small one of a client", k, 0, k, 0, true, k},
+		{"a large one of a client", 200 * k, 100 * k, 100 * k, 0, false, 100 * k},
+		{"a large one in a much larger frame of a client", 500 * k, 0, 100 * k, 0, true, 100 * k},
+	} {
+		cache := &tailCache{limit: 1 << 30}
+		in := tail{cache: cache}
+		data := make([]byte, c.frame)[c.at : c.at+c.size]
+		in.put([]segment.Entry{{Index: 1, Term: 1, Data: data}}, []int{c.known})
+		e, ok := in.get(1)
+		if copied := &e.Data[0] != &data[0]; !ok || copied != c.copied || len(e.Data) != c.size {
+			t.Errorf("%s: copied is %v, %d bytes", c.name, copied, len(e.Data))
+		}
+		if cache.bytes != c.cost+entryCost {
+			t.Errorf("%s: counts for %d bytes, want %d", c.name, cache.bytes-entryCost, c.cost)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ type tailCache struct {
 // cachedEntry is read by many and written by nobody.
 type cachedEntry struct {
 	entry segment.Entry
+	cost  int64
 	of    *tail // nil: it was truncated
 }
 
@@ -30,9 +31,13 @@ type tail struct {
 	head    int
 }
 
+// copyBelow is what is copied in any case: where nobody knows in what buffer a batch lies, as with those that clients send, it may be one
+// of many in it.
+const copyBelow = 64 << 10
+
 // put takes entries that follow what was put before. A batch that fills less than a quarter of the buffer it lies in
-// is copied, so that it does not keep the whole buffer alive.
-func (t *tail) put(entries []segment.Entry) {
+// is copied, so that it does not keep the whole buffer alive. frames are the sizes of these buffers; 0: unknown.
+func (t *tail) put(entries []segment.Entry, frames []int) {
 	c := t.cache
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -41,20 +46,24 @@ func (t *tail) put(entries []segment.Entry) {
 	}
 	for i := range entries {
 		e := &cachedEntry{entry: entries[i], of: t}
-		if d := e.entry.Data; len(d) < cap(d)/4 {
+		d := e.entry.Data
+		frame := max(frames[i], cap(d))
+		if len(d) < frame/4 || frames[i] == 0 && len(d) < copyBelow {
 			e.entry.Data = append(make([]byte, 0, len(d)), d...)
+			frame = len(d)
 		}
+		e.cost = int64(min(frame, 4*len(d))) + entryCost
 		t.entries = append(t.entries, e)
 		c.order = append(c.order, e)
-		c.bytes += cost(e)
+		c.bytes += e.cost
 	}
 	for c.bytes > c.limit {
 		c.evict()
 	}
 }
 
-// cost is what an entry counts for, with its bookkeeping.
-func cost(e *cachedEntry) int64 { return int64(cap(e.entry.Data)) + 128 }
+// entryCost is what an entry counts for beside its bytes: its bookkeeping.
+const entryCost = 128
 
 // evict lets go of the oldest entry.
 func (c *tailCache) evict() {
@@ -69,7 +78,7 @@ func (c *tailCache) evict() {
 }
 
 func (c *tailCache) drop(e *cachedEntry) {
-	c.bytes -= cost(e)
+	c.bytes -= e.cost
 	e.of, e.entry = nil, segment.Entry{}
 }
 

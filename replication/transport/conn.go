@@ -279,6 +279,9 @@ func (c *conn) asked(kind byte, b []byte) error {
 	switch kind {
 	case kindAppend:
 		h, entries, err := decodeAppend(b)
+		for _, e := range entries {
+			e.Extensions = b // see Group
+		}
 		if err == nil {
 			c.t.take(&incoming{c: c, head: h, command: appendRequest(c.peer, &h, entries), bytes: len(b)})
 		}

@@ -22,7 +22,8 @@ func (id GroupID) String() string { return fmt.Sprintf("%x-%d", id.Topic, id.Par
 
 // Group is one Raft group's raft.Transport, with raft.WithPreVote and raft.WithClose. Addresses are server ids.
 //
-// Entries are sent as they lie, and are not to be changed after they were given to it. Their Extensions and AppendedAt are not sent.
+// Entries are sent as they lie, and are not to be changed after they were given to it. Their Extensions and AppendedAt are not sent: what comes
+// in has as its Extensions the whole frame that its Data lies in, and keeps alive.
 type Group struct {
 	t             *Transport
 	id            GroupID
