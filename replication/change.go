@@ -131,6 +131,9 @@ func (g *Group) Transfer(ctx context.Context, to ServerID) error {
 		return fmt.Errorf("hand over to %s: %w", to, ErrNoMember)
 	}
 	g.pause(ctx, term)
+	if g.peers != nil {
+		g.peers.HandOver(uint64(term))
+	}
 	ctx, cancel := context.WithTimeout(ctx, transferTime)
 	defer cancel()
 	if err := g.handOver(ctx, uint64(term), to); err != nil {

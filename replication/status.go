@@ -89,6 +89,7 @@ type peers interface {
 	Resign(term uint64)
 	Fresh(is func() bool)
 	CallElection(over, candidate uint64)
+	HandOver(term uint64)
 }
 
 var _ peers = (*transport.Group)(nil)

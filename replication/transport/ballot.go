@@ -2,6 +2,7 @@ package transport
 
 import (
 	"maps"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,7 @@ type ballot struct {
 	transfer uint64        // the term in which this broker may stand by the will of the leader before
 	over     uint64        // no leader of a term up to this leads any more, by his own word
 	led      atomic.Uint64 // the newest term in which this broker has sent something as leader
+	silent   atomic.Uint64 // the newest term in which this broker has led and stopped to answer for good, to hand over
 	against  atomic.Uint64 // the newest term in which a voter is known to have helped another
 }
 
@@ -52,6 +54,7 @@ func (ps *pacts) leave(b *ballot, now time.Duration) {
 		return
 	}
 	ps.resign(b, b.led.Load())
+	b.opposes(math.MaxUint64) // nobody backs what is closed
 	k := ps.leader(b)
 	if k == nil {
 		return
@@ -113,7 +116,9 @@ func (ps *pacts) helps(b *ballot, e election, now time.Duration) bool {
 	if ps.bond(b, e, now) > 0 {
 		return false
 	}
-	b.known.Store(nil)
+	if k := b.known.Load(); k != nil && k.term < e.term { // else it is the election that this leader has won, or an older one
+		b.known.Store(nil)
+	}
 	b.voted = max(b.voted, e.term)
 	b.opposes(e.term)
 	for id, p := range ps.peers {
@@ -124,26 +129,32 @@ func (ps *pacts) helps(b *ballot, e election, now time.Duration) bool {
 	return true
 }
 
-// follows notes that this broker has acknowledged an append of a leader. p is its pact.
-func (ps *pacts) follows(b *ballot, id raft.ServerID, p *pact, term uint64) {
+// follows notes that this broker is about to acknowledge an append of a leader. p is its pact. If it has gone on to a later term since Raft took the
+// append, it must not acknowledge it any more, for the leader would count on a promise that was not made; later is that term, else 0.
+func (ps *pacts) follows(b *ballot, id raft.ServerID, p *pact, term uint64) (later uint64) {
 	if k := b.known.Load(); b.free || k != nil && k.id == id && k.term == term && k.life == p.life.Load() {
-		return
+		return 0
 	}
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
-	if k := ps.leader(b); term < b.voted || k != nil && term < k.term {
-		return // it was acknowledged before what is known by now
+	later = b.voted
+	if k := ps.leader(b); k != nil {
+		later = max(later, k.term)
+	}
+	if term < later {
+		return later
 	}
 	b.known.Store(&leader{id, term, p.life.Load()})
+	return 0
 }
 
-// called notes that a broker has asked this one to stand for election. Only where that is the group's leader, the promise to it does not
-// count.
-func (ps *pacts) called(b *ballot, by raft.ServerID) (transfer bool) {
+// called notes that a broker has asked this one to stand for election, having stopped to answer in term. Only where that is the group's leader
+// in that very term, the promise to it does not count: what it has asked for in an earlier one comes late.
+func (ps *pacts) called(b *ballot, by raft.ServerID, term uint64) (transfer bool) {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	k := ps.leader(b)
-	if k == nil || k.id != by {
+	if k == nil || k.id != by || k.term != term {
 		return false
 	}
 	b.transfer = k.term + 1
@@ -186,6 +197,18 @@ func (ps *pacts) isNoLeader(b *ballot, id raft.ServerID, term uint64) {
 	defer ps.mu.Unlock()
 	if k := b.known.Load(); k != nil && k.id == id && k.term <= term {
 		b.known.Store(nil)
+	}
+}
+
+// heed does what a peer's notice of the group asks for.
+func (ps *pacts) heed(n *notice, from raft.ServerID, b *ballot, of *backing) {
+	switch n.kind {
+	case deserted:
+		b.opposes(n.term)
+	case left:
+		of.lefts.Add(1)
+	case resigned:
+		ps.isNoLeader(b, from, n.term)
 	}
 }
 

@@ -194,19 +194,11 @@ func (t *Transport) readBulletin(from raft.ServerID, p *pact, b *bulletin) (stal
 		t.mu.Lock()
 		g := t.groups[n.group]
 		t.mu.Unlock()
-		switch {
-		case n.kind == deserted:
-			if g != nil {
-				g.ballot.opposes(n.term)
-			}
-			if t.o.OnDeserted != nil {
-				t.o.OnDeserted(n.group, n.term)
-			}
-		case g == nil:
-		case n.kind == left:
-			g.stream(raft.ServerAddress(from)).backing.lefts.Add(1)
-		case n.kind == resigned:
-			t.pacts.isNoLeader(&g.ballot, from, n.term)
+		if g != nil {
+			t.pacts.heed(n, from, &g.ballot, &g.stream(raft.ServerAddress(from)).backing)
+		}
+		if n.kind == deserted && t.o.OnDeserted != nil {
+			t.o.OnDeserted(n.group, n.term)
 		}
 	}
 	return stale

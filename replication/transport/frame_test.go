@@ -184,7 +184,7 @@ func seedFrames() [][]byte {
 	for _, r := range []request{
 		{seq: 1, what: askVote, body: encodeVote(&raft.RequestVoteRequest{Term: 6}, &election{over: 4})},
 		{seq: 2, what: askPreVote, body: encodePreVote(&raft.RequestPreVoteRequest{Term: 6})},
-		{seq: 3, what: askTimeoutNow},
+		{seq: 3, what: askTimeoutNow, body: make([]byte, 8)},
 		{seq: 4, what: askInstall, body: append(make([]byte, 32), raft.EncodeConfiguration(testConfiguration)...)},
 		{seq: 5, what: askSnapshot, group: ControllerGroup, body: append(encodeSnapshot(&raft.InstallSnapshotRequest{
 			Configuration: raft.EncodeConfiguration(testConfiguration),

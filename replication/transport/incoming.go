@@ -15,7 +15,7 @@ type incoming struct {
 	what     byte  // 0: an append
 	command  any
 	data     []byte   // of a snapshot
-	election election // of a request for a vote
+	election election // of a request for a vote, or to stand
 	first    any      // goes to Raft before command
 	bytes    int
 	beat     bool        // it came with others, and so goes the answer

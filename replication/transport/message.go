@@ -13,7 +13,7 @@ import (
 //	vote         term, last index, last term (8 each), flags (1): 1 whatever leader there is, 2 it has asked for that; up to which term leaders
 //	             have said that they lead no more (8); replied with term (8), granted (1)
 //	pre-vote     term, last index, last term (8 each); replied with the same
-//	timeout now  nothing; replied with nothing
+//	timeout now  the term in which the sender has led and stopped to answer, 0 if it has not (8); replied with nothing
 //	install      term, last index, last term, index of the configuration (8 each), configuration; replied with term (8), done (1)
 //	snapshot     of the controller, on a bulk connection: the same with the length of the configuration (4) before it, and the data after it
 const (
@@ -54,11 +54,13 @@ func encodeVote(r *raft.RequestVoteRequest, e *election) []byte {
 	return appendUint64s(append(appendUint64s(nil, r.Term, r.LastLogIndex, r.LastLogTerm), flags), e.over)
 }
 
-// electionOf is that of a request for a vote that decodeCommand has passed.
+// electionOf is that of a request for a vote, or the term of a timeout now, that decodeCommand has passed.
 func electionOf(from raft.ServerID, r *request) (e election) {
-	if r.what == askVote {
-		b := r.body
+	switch b := r.body; r.what {
+	case askVote:
 		e = election{from, binary.BigEndian.Uint64(b), b[24]&flagTransfer != 0, binary.BigEndian.Uint64(b[25:])}
+	case askTimeoutNow:
+		e.term = binary.BigEndian.Uint64(b)
 	}
 	return e
 }
@@ -106,7 +108,7 @@ func decodeCommand(from raft.ServerID, r *request) (command any, data []byte, er
 }
 
 func decodeSmall(from raft.ServerID, what byte, b []byte) (any, error) {
-	want := map[byte]int{askVote: 33, askPreVote: 24, askTimeoutNow: 0, askInstall: 32}
+	want := map[byte]int{askVote: 33, askPreVote: 24, askTimeoutNow: 8, askInstall: 32}
 	n, known := want[what]
 	if !known || len(b) < n || len(b) > n && what != askInstall {
 		return nil, fmt.Errorf("%w: request %d with %d bytes", errFrame, what, len(b))

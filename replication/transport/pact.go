@@ -134,7 +134,7 @@ func (ps *pacts) tell(p *pact, kind noticeKind, group GroupID, term uint64) {
 	if n := len(p.waiting); n > 0 && p.waiting[n-1].kind == kind && p.waiting[n-1].group == group && p.waiting[n-1].term == term {
 		return
 	}
-	if len(p.newest) >= maxWaiting {
+	if p.newest[key] == 0 && len(p.newest) >= maxWaiting {
 		ps.begin(p)
 	}
 	p.last++

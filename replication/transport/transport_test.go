@@ -185,22 +185,24 @@ func TestRequests(t *testing.T) {
 			t.Errorf("got %+v, want %+v", got, want)
 		}
 	}
-	vote := &raft.RequestVoteRequest{RPCHeader: h, Candidate: h.Addr, Term: 6, LastLogIndex: 7, LastLogTerm: 5, LeadershipTransfer: true}
+	vote := &raft.RequestVoteRequest{RPCHeader: h, Candidate: h.Addr, Term: 5, LastLogIndex: 7, LastLogTerm: 5, LeadershipTransfer: true}
 	var voted raft.RequestVoteResponse
 	check(a.RequestVote("2-b", "2-b", vote, &voted), vote)
 	pre := &raft.RequestPreVoteRequest{RPCHeader: h, Term: 6, LastLogIndex: 7, LastLogTerm: 5}
 	var preVoted raft.RequestPreVoteResponse
 	check(a.RequestPreVote("2-b", "2-b", pre, &preVoted), pre)
 	install := &raft.InstallSnapshotRequest{
-		RPCHeader: h, Leader: h.Addr, SnapshotVersion: 1, Term: 6, LastLogIndex: 7, LastLogTerm: 5, ConfigurationIndex: 1,
+		RPCHeader: h, Leader: h.Addr, SnapshotVersion: 1, Term: 5, LastLogIndex: 7, LastLogTerm: 5, ConfigurationIndex: 1,
 		Configuration: raft.EncodeConfiguration(testConfiguration),
 	}
 	var installed raft.InstallSnapshotResponse
 	check(a.InstallSnapshot("2-b", "2-b", install, &installed, nil), install)
-	if voted.Term != 6 || !voted.Granted || preVoted.Term != 6 || !preVoted.Granted || installed.Term != 6 || !installed.Success {
+	if voted.Term != 5 || !voted.Granted || preVoted.Term != 6 || !preVoted.Granted || installed.Term != 5 || !installed.Success {
 		t.Errorf("answers %+v %+v %+v", voted, preVoted, installed)
 	}
 	check(a.TimeoutNow("2-b", "2-b", &raft.TimeoutNowRequest{}, &raft.TimeoutNowResponse{}), &raft.TimeoutNowRequest{RPCHeader: h})
+	told := make(chan string, 10)
+	a.OnMatch(func(peer raft.ServerID, index uint64) { told <- fmt.Sprint(peer, " ", index) })
 	for _, r := range []*raft.AppendEntriesRequest{appendTo(40), appendTo(40, []byte("batch"), []byte{}, []byte("another"))} {
 		var resp raft.AppendEntriesResponse
 		check(a.AppendEntries("2-b", "2-b", r, &resp), r)
@@ -210,6 +212,9 @@ func TestRequests(t *testing.T) {
 		if match, at := a.Match("2-b"); match != resp.LastLog || at.IsZero() {
 			t.Errorf("match %d at %v, want %d", match, at, resp.LastLog)
 		}
+	}
+	if first, second := <-told, <-told; first != "2-b 40" || second != "2-b 43" || len(told) > 0 {
+		t.Errorf("told of %s, %s and %d more", first, second, len(told))
 	}
 	if err := a.InstallSnapshot("2-b", "2-b", &raft.InstallSnapshotRequest{Size: 1}, nil, nil); !errors.Is(err, errInstallData) {
 		t.Errorf("a checkpoint with data: %v", err)

@@ -48,9 +48,16 @@ func (g *Group) RequestPreVote(
 	return wrap("pre-vote of", to, err)
 }
 
-// TimeoutNow asks a peer to stand for election. Raft does so to hand over the leadership.
+// HandOver says that this broker has stopped to answer for the group in term, for good: the peer that Raft then asks to stand, and the voters
+// that this one asks, need not keep to their promises to this broker. Without it they do, and Raft's LeadershipTransfer takes a second longer.
+//
+// Whatever becomes of the transfer, the peer may still win an election in the next term, so nothing must be answered in this one any more: a
+// broker that wants to go on leading is to be elected in a higher one (CallElection).
+func (g *Group) HandOver(term uint64) { raise(&g.ballot.silent, term) }
+
+// TimeoutNow asks a peer to stand for election. Raft does so to hand over the leadership, see HandOver.
 func (g *Group) TimeoutNow(_ raft.ServerID, to raft.ServerAddress, _ *raft.TimeoutNowRequest, _ *raft.TimeoutNowResponse) error {
-	_, err := g.ask(askTimeoutNow, to, nil, promiseFor+min(voteTime, g.t.o.Timeout))
+	_, err := g.ask(askTimeoutNow, to, appendUint64s(nil, g.ballot.silent.Load()), promiseFor+min(voteTime, g.t.o.Timeout))
 	return wrap("election by", to, err)
 }
 
@@ -110,7 +117,7 @@ func (g *Group) admits(r *incoming) bool {
 	case *raft.RequestPreVoteRequest:
 		err = g.await(election{candidate: r.c.peer, term: command.Term})
 	case *raft.TimeoutNowRequest:
-		if r.c == nil || !g.t.pacts.called(&g.ballot, r.c.peer) {
+		if r.c == nil || !g.t.pacts.called(&g.ballot, r.c.peer, r.election.term) {
 			err = g.await(g.t.pacts.stands(&g.ballot, g.t.o.Self, 0))
 		}
 	}
@@ -120,13 +127,15 @@ func (g *Group) admits(r *incoming) bool {
 	return err == nil
 }
 
-// settles looks at what Raft has answered, and takes back a vote that it must not give.
+// settles looks at what Raft has answered, and takes back what must not be said any more: a vote, an acknowledgement.
 func (g *Group) settles(r *incoming, a *raft.RPCResponse) {
 	ps, b := g.t.pacts, &g.ballot
 	switch resp := a.Response.(type) {
 	case *raft.AppendEntriesResponse:
 		if r.term() == resp.Term {
-			ps.follows(b, r.c.peer, r.c.pact, resp.Term)
+			if later := ps.follows(b, r.c.peer, r.c.pact, resp.Term); later > 0 { // as Raft would answer by now
+				resp.Term, resp.Success, resp.NoRetryBackoff = later, false, false
+			}
 		}
 	case *raft.InstallSnapshotResponse:
 		if r.term() == resp.Term {
