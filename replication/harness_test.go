@@ -134,6 +134,13 @@ func (m *machine) leading() bool {
 	return m.leads
 }
 
+// term is the newest in which it began, or ceased, to lead.
+func (m *machine) term() segment.Term {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.epoch
+}
+
 func (m *machine) at() segment.Offset {
 	m.mu.Lock()
 	defer m.mu.Unlock()

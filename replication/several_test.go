@@ -166,8 +166,8 @@ func TestReelection(t *testing.T) {
 	must(t, c.others(old)[0].group.kick())
 	c.produce(5)
 	next := c.leader()
-	if next.machine.epoch <= old.machine.epoch {
-		t.Fatalf("epoch %d after %d", next.machine.epoch, old.machine.epoch)
+	if was, is := old.machine.term(), next.machine.term(); is <= was {
+		t.Fatalf("epoch %d after %d", is, was)
 	}
 	must(t, old.open())
 	c.agree(c.produce(5))
