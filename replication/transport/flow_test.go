@@ -304,8 +304,9 @@ func TestSilenceBreaksConnections(t *testing.T) {
 	eventually(t, "no connection", func() bool { return count(tr) == 0 && count(other) == 0 })
 }
 
-// A group that is not open yet refuses when it is opened, so that its leader tries again just then, and a checkpoint is refused when the
-// group was opened anew. What is held is refused in the end, and a closed group's requests fail at once.
+// What comes for a group that is not open yet waits for that: a few small appends are given to it then, the others are refused, so that its leader
+// tries again just then, and a checkpoint is refused when the group was opened anew. What is held is refused in the end, and a closed
+// group's requests fail at once.
 func TestRefusalsWaitForTheGroup(t *testing.T) {
 	b := newBrokers(t)
 	tr := b.start("1-a", nil)
@@ -317,7 +318,8 @@ func TestRefusalsWaitForTheGroup(t *testing.T) {
 		eventually(t, "a refusal held", func() bool {
 			other.mu.Lock()
 			defer other.mu.Unlock()
-			return other.held[testGroup] != nil && len(other.held[testGroup].refusals) == n
+			h := other.held[testGroup]
+			return h != nil && len(h.refusals)+len(h.kept) == n
 		})
 	}
 	go func() { failed <- g.AppendEntries("", "2-b", appendTo(0), &raft.AppendEntriesResponse{}) }()
@@ -327,11 +329,24 @@ func TestRefusalsWaitForTheGroup(t *testing.T) {
 	if err := g.RequestVote("", "2-b", &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{}); !errors.Is(err, errNotOpen) {
 		t.Errorf("a vote: %v", err)
 	}
-	m := newMember(t, other, testGroup, func(c any) (any, error) { return nil, errors.New("to be pulled") })
-	for range 2 {
-		if err := <-failed; !errors.Is(err, errNotOpen) {
-			t.Errorf("an append: %v", err)
+	large := make(chan error)
+	go func() {
+		large <- g.AppendEntries("", "2-b", appendTo(0, make([]byte, keptBytes)), &raft.AppendEntriesResponse{})
+	}()
+	held(3)
+	m := newMember(t, other, testGroup, func(c any) (any, error) {
+		if _, ok := c.(*raft.InstallSnapshotRequest); ok {
+			return nil, errors.New("to be pulled")
 		}
+		return accept(c)
+	})
+	for range 2 {
+		if err := <-failed; err != nil {
+			t.Errorf("a small append: %v", err)
+		}
+	}
+	if err := <-large; !errors.Is(err, errNotOpen) {
+		t.Errorf("a large append: %v", err)
 	}
 	go func() {
 		failed <- g.InstallSnapshot("", "2-b", &raft.InstallSnapshotRequest{
@@ -343,8 +358,7 @@ func TestRefusalsWaitForTheGroup(t *testing.T) {
 	go func() { failed <- g.AppendEntries("", "2-b", appendTo(0), &raft.AppendEntriesResponse{}) }()
 	held(2)
 	newMember(t, other, testGroup, accept)
-	errs := errors.Join(<-failed, <-failed)
-	if !errors.Is(errs, errFailed) || !errors.Is(errs, errNotOpen) {
+	if errs := errors.Join(<-failed, <-failed); !errors.Is(errs, errFailed) || errors.Is(errs, errNotOpen) {
 		t.Errorf("after it was opened anew: %v", errs)
 	}
 	late := b.start("3-c", func(o *Options) { o.Hold = time.Millisecond })

@@ -40,7 +40,7 @@ func (r *incoming) respond(resp raft.RPCResponse) {
 	}
 }
 
-// absent answers for a group that is not open. What its leader would ask again at once is waited for.
+// absent answers for a group that is not open. What its leader would ask again at once waits for that.
 func (r *incoming) absent() {
 	for _, m := range r.merged {
 		m.absent()
@@ -208,11 +208,23 @@ func (g *Group) give(rpc raft.RPC, answered func(raft.RPCResponse), closed func(
 // maxHeld bounds the refusals held for a group: what its peers may have under way, and some.
 const maxHeld = 4 * windowRequests
 
-// held are refusals that wait until their group is opened, or opened again, but not for ever: every failure doubles the time after which
-// Raft tries again, up to 10 s.
+// A few small appends are kept for a group that is opened late, as those of a fresh group's first leader.
+const (
+	keptAppends = 8
+	keptBytes   = 4 << 10
+)
+
+// held are requests that wait until their group is opened, or opened again, but not for ever: every failure doubles the time after which
+// Raft tries again, up to 10 s, and after a single one a leader without news waits for CommitTimeout. The group is given kept; refusals are sent.
 type held struct {
+	kept     []*incoming
 	refusals []func()
 	timer    *time.Timer
+}
+
+// keeps says whether r may wait with its entries. What merge has made of it is not what it was sent as.
+func (h *held) keeps(r *incoming) bool {
+	return r.what == 0 && r.bytes <= keptBytes && len(r.merged) == 0 && len(h.kept) < keptAppends
 }
 
 // take is called by the readers.
@@ -229,7 +241,6 @@ func (t *Transport) take(r *incoming) {
 
 // hold refuses r after a while.
 func (t *Transport) hold(r *incoming, code byte, why string) {
-	r.command, r.data = nil, nil // let go of the entries
 	refuse := func() { r.refuse(code, why) }
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -237,9 +248,14 @@ func (t *Transport) hold(r *incoming, code byte, why string) {
 	h := t.held[id]
 	if h == nil {
 		h = &held{}
-		h.timer = time.AfterFunc(t.o.Hold, func() { t.release(id, h) })
+		h.timer = time.AfterFunc(t.o.Hold, func() { t.release(id, h, nil) })
 		t.held[id] = h
 	}
+	if h.keeps(r) {
+		h.kept = append(h.kept, r)
+		return
+	}
+	r.command, r.data = nil, nil // let go of the entries
 	if len(h.refusals) >= maxHeld {
 		defer refuse()
 		return
@@ -247,8 +263,8 @@ func (t *Transport) hold(r *incoming, code byte, why string) {
 	h.refusals = append(h.refusals, refuse)
 }
 
-// release sends the refusals of h, if they are still there.
-func (t *Transport) release(id GroupID, h *held) {
+// release gives g, which was opened, what was kept for it, and sends the refusals of h, if they are still there. g is nil: it was not opened in time.
+func (t *Transport) release(id GroupID, h *held, g *Group) {
 	t.mu.Lock()
 	if h == nil || t.held[id] != h {
 		t.mu.Unlock()
@@ -257,6 +273,13 @@ func (t *Transport) release(id GroupID, h *held) {
 	delete(t.held, id)
 	h.timer.Stop()
 	t.mu.Unlock()
+	for _, r := range h.kept {
+		if g != nil {
+			g.push(r)
+		} else {
+			r.refuse(codeNotHere, "")
+		}
+	}
 	for _, refuse := range h.refusals {
 		refuse()
 	}

@@ -232,7 +232,7 @@ func (t *Transport) Group(id GroupID) *Group {
 	t.groups[id] = g
 	h := t.held[id]
 	t.mu.Unlock()
-	t.release(id, h)
+	t.release(id, h, g)
 	return g
 }
 
