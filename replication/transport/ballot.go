@@ -144,6 +144,9 @@ func (ps *pacts) follows(b *ballot, id raft.ServerID, p *pact, term uint64) (lat
 	if term < later {
 		return later
 	}
+	if term <= p.quits[b.group] {
+		return 0 // it has resigned since it sent the append: it counts on nobody, and nothing would free this broker of it
+	}
 	b.known.Store(&leader{id, term, p.life.Load()})
 	return 0
 }

@@ -234,6 +234,31 @@ func TestPromise(t *testing.T) {
 	}
 }
 
+// An append that was sent by a leader who has resigned since does not bind who acknowledges it: nothing would free him again.
+func TestLateAppendOfWhoHasResigned(t *testing.T) {
+	leader, voter := newPacts(1), newPacts(2)
+	of := voter.of("1-a")
+	led, follows := &ballot{group: groupOf(1)}, &ballot{group: groupOf(1)}
+	led.led.Store(5)
+	leader.of("2-b")
+	leader.resigns(led, 5)
+	w := leader.answer(leader.of("2-b"), 0)
+	if _, stale := voter.read(of, &w); stale {
+		t.Fatal("stale")
+	}
+	voter.answer(of, 10*time.Second)
+	if later := voter.follows(follows, "1-a", of, 5); later != 0 || follows.known.Load() != nil {
+		t.Fatalf("refused for %d, known is %+v", later, follows.known.Load())
+	}
+	if d := voter.bound(follows, election{candidate: "3-c", term: 6}, 10*time.Second); d != 0 {
+		t.Fatalf("bound for %v", d)
+	}
+	voter.follows(follows, "1-a", of, 7) // elected again
+	if d := voter.bound(follows, election{candidate: "3-c", term: 8}, 10*time.Second); d == 0 {
+		t.Fatal("not bound to a leader of a later term")
+	}
+}
+
 // Whom the leader asks to stand may, and its voters vote for it, when the leader has said that it answers no more; a request that comes late, or
 // from anybody else, waits for the promise.
 func TestHandOver(t *testing.T) {

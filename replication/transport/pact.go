@@ -93,7 +93,8 @@ type pact struct {
 
 	// What the peer tells.
 	process, theirList, got uint64
-	former                  []uint64 // its former processes
+	former                  []uint64           // its former processes
+	quits                   map[GroupID]uint64 // the newest terms in which it has resigned: what it had sent before may come later
 
 	session  atomic.Uint64 // goes up when the peer may have forgotten what it had acknowledged; 0: it has not been heard of
 	answered atomic.Int64  // when the newest ping was sent that it has answered, as a time.Duration
@@ -196,7 +197,7 @@ func (ps *pacts) read(p *pact, b *bulletin) (news []notice, stale bool) {
 			p.former = p.former[1:]
 		}
 		p.life.Add(1)
-		p.process, p.theirList, p.got = b.process, b.list, 0
+		p.process, p.theirList, p.got, p.quits = b.process, b.list, 0, nil
 		p.session.Add(1)
 	case b.list > p.theirList:
 		p.theirList, p.got = b.list, 0
@@ -205,6 +206,9 @@ func (ps *pacts) read(p *pact, b *bulletin) (news []notice, stale bool) {
 	for _, n := range b.notices {
 		if n.number > p.got {
 			news = append(news, n)
+			if n.kind == resigned {
+				p.quit(n.group, n.term)
+			}
 		}
 	}
 	p.got = max(p.got, b.upTo)
@@ -212,6 +216,14 @@ func (ps *pacts) read(p *pact, b *bulletin) (news []notice, stale bool) {
 		ps.confirmed(p, b.ackedTo)
 	}
 	return news, false
+}
+
+// quit notes that the peer no longer leads a group in term.
+func (p *pact) quit(group GroupID, term uint64) {
+	if p.quits == nil || len(p.quits) >= maxWaiting { // what is forgotten costs a follower a promise to who leads no more
+		p.quits = map[GroupID]uint64{}
+	}
+	p.quits[group] = max(p.quits[group], term)
 }
 
 // maxFormer is of how many former processes of a peer late bulletins are known as such.
