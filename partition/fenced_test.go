@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/quirelog/quire/segment"
 	"github.com/quirelog/quire/segment/vfs"
 )
 
@@ -119,37 +121,55 @@ func TestDamagedReplicaIsFencedAndHealed(t *testing.T) {
 	}
 }
 
-// A leader whose disk is found to lie while it runs serves nothing any more and gives its leadership up; what it read from there has reached
-// nobody. The others go on, and it is copied again from them.
-func TestLeaderWhoseDiskLies(t *testing.T) {
+// Records that were damaged on a leader's disk are not sent: whoever asked for them gets an error, the leader serves nothing any more and gives its
+// leadership up, and he has them from another. The only replica sends what it has: it is the reader's CRC that tells him.
+func TestDamagedRecordsAreNotSent(t *testing.T) {
 	c := newTrio(t)
 	for _, b := range c.brokers {
 		b.open()
 	}
 	lead := c.elect(c.brokers[0])
-	c.produce(lead, 2)
-	c.agree(lead)
-	c.brokers[2].stop()
 	c.produce(lead, 3)
-	damage(t, c.brokers[0].dir) // in an entry that the third has yet to get
-	c.brokers[2].start()
-	c.brokers[2].open()
-	eventually(t, "the fence", func() bool { return len(c.brokers[0].Fenced()) == 1 })
+	c.agree(lead)
+	damage(t, c.brokers[0].dir)
+	var sent bytes.Buffer
+	chunk, _, err := lead.Read(0, 1<<20, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer chunk.Close()
+	if _, err := chunk.WriteTo(&sent); !errors.Is(err, ErrDamaged) && !errors.Is(err, segment.ErrDamaged) {
+		t.Fatalf("%d bytes were sent, %v", sent.Len(), err)
+	}
 	if _, err := lead.Marks(-1); !errors.Is(err, ErrDamaged) {
 		t.Fatalf("marks: %v", err)
 	}
 	if _, err := appendBatch(lead, build(t, -1, 0, 1, "x")); !errors.Is(err, ErrDamaged) {
 		t.Fatalf("append: %v", err)
 	}
-	eventually(t, "a closed group", func() bool { return c.brokers[0].node.Group(lead.ID()) == nil })
-	next := c.elect(c.brokers[1])
-	c.produce(next, 2)
 	if reason := c.brokers[0].fence(t).Reason; !strings.Contains(reason, "CRC") {
 		t.Fatalf("fenced for %q", reason)
 	}
+	eventually(t, "a closed group", func() bool { return c.brokers[0].node.Group(lead.ID()) == nil })
+	next := c.elect(c.brokers[2])
+	if got, err := followed(next, 0); err != nil || len(got) == 0 {
+		t.Fatalf("another gives out %d bytes, %v", len(got), err)
+	}
 	c.heal(t, next, c.brokers[0])
-	c.produce(next, 2)
-	c.agree(next)
+
+	r := mustRig(t, rigOptions{dir: t.TempDir()})
+	defer mustClose(t, r)
+	alone := openLeader(t, r, voterSpec("orders", 1, 0))
+	mustAppend(t, alone, build(t, -1, 0, 8, strings.Repeat("x", 100)))
+	damage(t, r.o.Dir)
+	only, _, err := alone.Read(0, 1<<20, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer only.Close()
+	if n, err := only.WriteTo(&sent); err != nil || n != int64(only.Len) || alone.Damaged() {
+		t.Fatalf("%d bytes of the only replica, %v", n, err)
+	}
 }
 
 // TestResetIsAllOrNothing stops a reset at every step and starts anew: what is there then is the fenced replica, or an empty one that joins.

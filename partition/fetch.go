@@ -92,8 +92,18 @@ func (p *Partition) read(from Offset, maxBytes int, m Marks) (segment.Chunk, Mar
 	if err != nil {
 		return segment.Chunk{}, m, p.readError(from, err)
 	}
+	if p.group != nil && len(p.group.Voters()) > 1 {
+		c.Owner = (*reading)(p)
+	}
 	return c, m, nil
 }
+
+// reading is a partition as the owner of a chunk that is sent to a client. Where there are other replicas, who is sent damaged records
+// gets none, and then those of another replica; where there is none, he is sent what there is, and finds out himself.
+type reading Partition
+
+// Damaged fences the replica.
+func (r *reading) Damaged(err error) { r.group.Broken(err) }
 
 // MarksAsFollower is Marks of a replica that leads or follows: the high watermark is the one that it knows, and needs no lease where
 // it follows.

@@ -176,6 +176,7 @@ type server struct {
 	flusher *flush.Flusher
 	log     segment.Options
 	far     func(ServerID, segment.Index)
+	broken  func(error)
 	below   atomic.Uint64 // see forgetful
 
 	node    *Node
@@ -221,7 +222,7 @@ func (s *server) openGroup(node *Node, id GroupID, dir string) (*Group, *machine
 		return nil, nil, err
 	}
 	m := &machine{t: s.t}
-	g, err := node.OpenGroup(GroupOptions{ID: id, Log: log, Voters: s.voters, Machine: m, FarBehind: s.far})
+	g, err := node.OpenGroup(GroupOptions{ID: id, Log: log, Voters: s.voters, Machine: m, FarBehind: s.far, Broken: s.broken})
 	if err != nil {
 		return nil, nil, errors.Join(err, log.Close())
 	}

@@ -113,20 +113,3 @@ func TestStoredAndConfirmed(t *testing.T) {
 		t.Fatal("told twice")
 	}
 }
-
-// A replica that is opened after the leader's first append to it gets that append, and so is in sync at once: the leader, who has nothing else to
-// send, would only try again after CommitTimeout.
-func TestLateReplicaOfAFreshGroup(t *testing.T) {
-	c := newCluster(t)
-	c.net.hold = time.Minute
-	for _, s := range c.servers {
-		s.timing.commit = time.Hour
-	}
-	late := c.servers[2]
-	c.net.join(late.id, GroupID{Partition: 99}) // it listens
-	c.servers = c.servers[:2]
-	lead := c.start().leader()
-	must(t, late.open())
-	t.Cleanup(late.stop)
-	eventually(t, "the late one in sync", func() bool { return len(lead.group.InSync(time.Now())) == 3 })
-}

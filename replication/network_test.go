@@ -19,7 +19,6 @@ type network struct {
 	t        testing.TB
 	direct   bool // of benchmarks: there are no proxies
 	coalesce time.Duration
-	hold     time.Duration // transport.Options.Hold
 
 	mu         sync.Mutex
 	transports map[ServerID]*transport.Transport
@@ -56,7 +55,7 @@ func (n *network) join(id ServerID, group GroupID) raft.Transport {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		must(n.t, err)
 		o := transport.Options{
-			Self: raft.ServerID(id), Cluster: "test", Secret: []byte("secret"), Listener: l, Timeout: 2 * time.Second, Coalesce: n.coalesce, Hold: n.hold,
+			Self: raft.ServerID(id), Cluster: "test", Secret: []byte("secret"), Listener: l, Timeout: 2 * time.Second, Coalesce: n.coalesce,
 			Resolve: func(to raft.ServerID) (string, error) { return n.wire(id, ServerID(to)) },
 		}
 		if testing.Verbose() {

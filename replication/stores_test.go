@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -11,6 +13,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/quirelog/quire/segment"
+	"github.com/quirelog/quire/segment/batch"
 )
 
 func TestVotesSurviveAndMissAsRaftWantsIt(t *testing.T) {
@@ -343,4 +346,45 @@ func TestProposalsKeepOrder(t *testing.T) {
 	if q.push(proposal{}) != ErrClosed {
 		t.Fatal("opened after it was closed for good")
 	}
+}
+
+// A batch that the disk has changed is told of when it is read for a follower, and a follower that is sent it refuses it. The only voter has
+// nobody to copy from, and is not told.
+func TestDamagedEntry(t *testing.T) {
+	told := make(chan error, 100)
+	c := newCluster(t)
+	for _, s := range c.servers {
+		s.broken = func(err error) { told <- err }
+	}
+	c.start()
+	c.agree(c.produce(3))
+	lead := c.leader()
+	lead.group.store.tail.truncateAfter(0)
+	damageLast(t, lead)
+	var l raft.Log
+	last := uint64(lead.group.Status().LastIndex)
+	must(t, lead.group.store.GetLog(last, &l))
+	if err := <-told; !errors.Is(err, segment.ErrDamaged) {
+		t.Fatalf("told %v", err)
+	}
+	l.Index++
+	if err := c.others(lead)[0].group.store.StoreLog(&l); !errors.Is(err, batch.ErrCorrupt) {
+		t.Fatalf("a follower stores it: %v", err)
+	}
+
+	alone := newServer(t, "1-a", "1-a")
+	alone.broken = func(err error) { t.Errorf("the only voter is told: %v", err) }
+	alone.start().awaitLead().produce(newBatch(t, 1, 2, 50))
+	damageLast(t, alone)
+	must(t, alone.group.store.GetLog(uint64(alone.group.Status().LastIndex), &l))
+}
+
+// damageLast flips a bit of the last batch's records on disk.
+func damageLast(t *testing.T, s *server) {
+	t.Helper()
+	name := filepath.Join(s.dir, fmt.Sprintf("%020d.log", 0))
+	b, err := os.ReadFile(name)
+	must(t, err)
+	b[len(b)-3] ^= 1
+	must(t, os.WriteFile(name, b, 0o600))
 }

@@ -16,12 +16,15 @@ var chunkBuffers = sync.Pool{New: func() any { b := make([]byte, chunkPiece); re
 type Chunk struct {
 	Base Offset // base offset of the first batch: at or below the offset asked for
 	Len  int    // bytes
+	// Owner, if any, has WriteTo check every batch, and is told of damage.
+	Owner interface{ Damaged(err error) }
 
 	file *sharedFile
 	pos  int64
 }
 
-// WriteTo writes the chunk's bytes in large pieces from a pooled buffer.
+// WriteTo writes the chunk's bytes in large pieces from a pooled buffer. With an Owner it ends with ErrDamaged before the last byte of a batch
+// that does not check.
 func (c *Chunk) WriteTo(w io.Writer) (int64, error) {
 	if c.Len == 0 {
 		return 0, nil
@@ -29,6 +32,7 @@ func (c *Chunk) WriteTo(w io.Writer) (int64, error) {
 	buf := chunkBuffers.Get().(*[]byte)
 	defer chunkBuffers.Put(buf)
 	var done int64
+	v := verifier{next: c.Base}
 	for done < int64(c.Len) {
 		n, err := c.ReadAt(*buf, done)
 		if n == 0 {
@@ -36,6 +40,12 @@ func (c *Chunk) WriteTo(w io.Writer) (int64, error) {
 				err = io.ErrUnexpectedEOF
 			}
 			return done, fmt.Errorf("chunk at offset %d: %w", c.Base, err)
+		}
+		if c.Owner != nil {
+			if err := v.check((*buf)[:n], done+int64(n) == int64(c.Len)); err != nil {
+				c.Owner.Damaged(err)
+				return done, fmt.Errorf("chunk at offset %d: %w", c.Base, err)
+			}
 		}
 		k, err := w.Write((*buf)[:n])
 		done += int64(k)
