@@ -6,6 +6,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -51,7 +52,7 @@ type fault struct {
 }
 
 // TestChaos lets QUIRE_CHAOS_FAULTS (22) faults happen to a cluster under load, goes on until QUIRE_CHAOS_RECORDS records are acknowledged, and judges what was seen.
-// QUIRE_CHAOS_SEED repeats a run's faults, QUIRE_CHAOS_PACE_US is the time between two records of a producer, and QUIRE_STRICT holds the bounds on pauses, on a machine
+// QUIRE_CHAOS_SEED repeats a run's faults, QUIRE_CHAOS_ONLY keeps the kinds that have this in their name, QUIRE_CHAOS_PACE_US is the time between two records of a producer, and QUIRE_STRICT holds the bounds on pauses, on a machine
 // that does nothing else.
 func TestChaos(t *testing.T) {
 	count := setting(t, "QUIRE_CHAOS_FAULTS", 22)
@@ -67,6 +68,9 @@ func TestChaos(t *testing.T) {
 	}
 	n.settle()
 	kinds := n.faults()
+	if only := os.Getenv("QUIRE_CHAOS_ONLY"); only != "" {
+		kinds = slices.DeleteFunc(kinds, func(f fault) bool { return !strings.Contains(f.what, only) })
+	}
 	pauses := make([][]time.Duration, len(kinds))
 	for i := range count {
 		f := kinds[i%len(kinds)]
@@ -76,7 +80,8 @@ func TestChaos(t *testing.T) {
 		n.settle()
 		took := l.longest()
 		pauses[i%len(kinds)] = append(pauses[i%len(kinds)], took)
-		t.Logf("%d: %s, %s: longest pause %v, all well after %v", i+1, f.what, who, took.Round(10*time.Millisecond), time.Since(began).Round(100*time.Millisecond))
+		t.Logf("%d: %s, %s: longest pause %v, all well after %v (%s)", i+1, f.what, who, took.Round(10*time.Millisecond), time.Since(began).Round(100*time.Millisecond),
+			began.Format(time.TimeOnly))
 		if os.Getenv("QUIRE_STRICT") != "" && f.bound > 0 && took > f.bound {
 			t.Errorf("%d: %s, %s: a partition took no writes for %v, %v are allowed", i+1, f.what, who, took, f.bound)
 		}

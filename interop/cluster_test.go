@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,6 +62,10 @@ func startCluster(t *testing.T, n int, flags ...string) *cluster {
 		mesh.Mend()
 		for _, b := range c.brokers {
 			b.resume()
+			name := filepath.Join(t.ArtifactDir(), fmt.Sprintf("broker-%d.log", b.id)) // kept with -artifacts
+			if err := os.WriteFile(name, b.out.bytes(), 0o600); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 	c.awaitReady(time.Minute)

@@ -40,6 +40,9 @@ type load struct {
 	pauses []time.Duration // the longest time without one, of each partition, since it was last asked for
 }
 
+// longPause is worth a line with the time when it ended, which is also in the brokers' logs.
+const longPause = 3 * time.Second
+
 // The groups that read.
 const (
 	loadGroup   = "readers"
@@ -150,7 +153,11 @@ func (l *load) ack(a chaos.Ack) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.ledger.Acked = append(l.ledger.Acked, a)
-	l.pauses[a.Partition] = max(l.pauses[a.Partition], time.Duration(a.Told-l.last[a.Partition]))
+	pause := time.Duration(a.Told - l.last[a.Partition])
+	if pause > longPause {
+		l.t.Logf("%s: nothing of partition %d was acknowledged for %v", time.Now().Format("15:04:05.000"), a.Partition, pause.Round(time.Millisecond))
+	}
+	l.pauses[a.Partition] = max(l.pauses[a.Partition], pause)
 	l.last[a.Partition] = max(l.last[a.Partition], a.Told)
 }
 

@@ -23,6 +23,9 @@ import org.apache.kafka.common.utils.Exit;
 
 /** Runs Kafka's tools one after the other in one process, and holds the group members that the tools look at; ../../README.md has the commands. */
 public final class Tools {
+    private static ByteArrayOutputStream said;
+    private static Ended ended; // by the tool under way; null: not by a call to exit
+
     private final String bootstrap;
     private final Map<String, Member> members = new HashMap<>();
 
@@ -33,12 +36,16 @@ public final class Tools {
     public static void main(String[] args) throws Exception {
         PrintStream answers = System.out;
         Exit.setExitProcedure((status, message) -> {
-            throw new Ended(status);
+            if (ended == null) { // some mains catch what is thrown here, print it and end with another status
+                ended = new Ended(status, said.size());
+            }
+            throw ended;
         });
         Tools tools = new Tools(args[0]);
         BufferedReader in = new BufferedReader(new InputStreamReader(System.in));
         for (String line = in.readLine(); line != null; line = in.readLine()) {
-            ByteArrayOutputStream said = new ByteArrayOutputStream();
+            said = new ByteArrayOutputStream();
+            ended = null;
             System.setOut(new PrintStream(said, true));
             System.setErr(System.out);
             int status = 1;
@@ -47,7 +54,7 @@ public final class Tools {
             } catch (Exception e) {
                 e.printStackTrace();
             }
-            answers.print(said);
+            answers.write(said.toByteArray(), 0, ended == null ? said.size() : ended.said);
             answers.println("--status " + status);
             answers.flush();
         }
@@ -72,13 +79,12 @@ public final class Tools {
     private static int run(String tool, String[] args) throws Exception {
         try {
             Class.forName(tool).getMethod("main", String[].class).invoke(null, (Object) args);
-            return 0;
         } catch (InvocationTargetException e) {
-            if (e.getCause() instanceof Ended ended) {
-                return ended.status;
+            if (ended == null) {
+                throw e;
             }
-            throw e;
         }
+        return ended == null ? 0 : ended.status;
     }
 
     private KafkaConsumer<String, String> consumer(String name, String group, String protocol) {
@@ -107,9 +113,11 @@ public final class Tools {
     /** What a tool's call to exit becomes. */
     private static final class Ended extends RuntimeException {
         final int status;
+        final int said; // bytes that were printed before
 
-        Ended(int status) {
+        Ended(int status, int said) {
             this.status = status;
+            this.said = said;
         }
     }
 
