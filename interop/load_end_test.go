@@ -29,8 +29,8 @@ func (l *load) finish() {
 	for _, fault := range l.ledger.Check() {
 		l.t.Error(fault)
 	}
-	l.t.Logf("%d records acknowledged by %d producers, %d read in the groups, %d commits, %d marks", len(l.ledger.Acked), l.producers.Load(), len(l.ledger.Read),
-		l.committed.Load(), len(l.ledger.Marks))
+	l.t.Logf("%d records acknowledged by %d producers, %d read in the groups, %d commits, %d marks, %d stored again under a new epoch of librdkafka's", len(l.ledger.Acked),
+		l.producers.Load(), len(l.ledger.Read), l.committed.Load(), len(l.ledger.Marks), l.ledger.Resent)
 }
 
 // allCommitted says which group has not yet committed the end of which partition.
@@ -54,7 +54,7 @@ func (l *load) allCommitted(ctx context.Context, adm *kadm.Client) error {
 }
 
 // stored reads the topic from its start to its end.
-func (l *load) stored() map[int32][]chaos.Value {
+func (l *load) stored() map[int32][]chaos.Stored {
 	l.t.Helper()
 	ctx, cancel := context.WithTimeout(l.t.Context(), 5*time.Minute)
 	defer cancel()
@@ -67,7 +67,7 @@ func (l *load) stored() map[int32][]chaos.Value {
 		l.t.Fatal(err)
 	}
 	defer cl.Close()
-	stored, left := map[int32][]chaos.Value{}, int64(0)
+	stored, left := map[int32][]chaos.Stored{}, int64(0)
 	ends.Each(func(o kadm.ListedOffset) { left += o.Offset })
 	for left > 0 {
 		fetches := cl.PollFetches(ctx)
@@ -79,7 +79,7 @@ func (l *load) stored() map[int32][]chaos.Value {
 			if err != nil || r.Offset != int64(len(stored[r.Partition])) {
 				l.t.Fatalf("partition %d: offset %d after %d records: %v", r.Partition, r.Offset, len(stored[r.Partition]), err)
 			}
-			stored[r.Partition] = append(stored[r.Partition], v)
+			stored[r.Partition] = append(stored[r.Partition], chaos.Stored{Value: v, Epoch: r.ProducerEpoch})
 			left--
 		})
 	}

@@ -2,9 +2,12 @@ package interop
 
 import (
 	"bufio"
+	"bytes"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
@@ -75,8 +78,9 @@ func (l *load) produceRdkafkaAs(id int32) error {
 	if sent < 0 {
 		l.t.Errorf("producer %d, of librdkafka, did not say how many it sent: %s", id, tail(errs.bytes()))
 	}
+	l.keep(fmt.Sprintf("producer-%d.stderr", id), errs.bytes())
 	l.mu.Lock()
-	l.ledger.Sent[id] = sent
+	l.ledger.Sent[id], l.ledger.Bumps[id] = sent, true
 	l.mu.Unlock()
 	if err := cmd.Wait(); err != nil {
 		return fmt.Errorf("%w: %s", err, tail(errs.bytes()))
@@ -124,14 +128,28 @@ func (l *load) endRdkafka() {
 				l.t.Error(err)
 			}
 			l.noteLife(at)
+			l.keep(at.name+".stderr", at.errs.bytes())
 		}
+	}
+}
+
+// keep writes a file that is kept with -artifacts.
+func (l *load) keep(name string, content []byte) {
+	if err := os.WriteFile(filepath.Join(l.t.ArtifactDir(), name), content, 0o600); err != nil {
+		l.t.Error(err)
 	}
 }
 
 func (l *load) noteLife(at *life) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
+	var said bytes.Buffer
+	out := json.NewEncoder(&said)
+	defer func() { l.keep(at.name+".said", said.Bytes()) }()
 	for _, e := range at.events {
+		if err := out.Encode(e); err != nil {
+			l.t.Error(err)
+		}
 		for _, o := range e.Offsets {
 			l.commits(rdkafkaLoad, int32(o[0]), o[1], e.At)
 		}

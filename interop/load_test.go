@@ -55,7 +55,7 @@ func startLoad(t *testing.T, c *cluster, topic string, partitions, producers int
 	t.Helper()
 	l := &load{t: t, c: c, topic: topic, partitions: partitions, pace: pace, quit: make(chan struct{}), done: make(chan struct{}),
 		last: make([]chaos.Time, partitions), pauses: make([]time.Duration, partitions)}
-	l.ledger.Sent, l.ledger.Groups = map[int32]int64{}, []string{loadGroup}
+	l.ledger.Sent, l.ledger.Bumps, l.ledger.Groups = map[int32]int64{}, map[int32]bool{}, []string{loadGroup}
 	rdkafka := needs(t, "QUIRE_INTEROP_CONFLUENT_GO")
 	if rdkafka {
 		l.ledger.Groups = append(l.ledger.Groups, rdkafkaLoad)

@@ -14,7 +14,7 @@ import (
 
 // compareReplicas ends the brokers, all level, and compares what each has of a topic's partitions on its disk, byte by byte: the same batches at the same offsets of the
 // same leader epochs, with the checksums that they say, up to the end that was read.
-func (c *cluster) compareReplicas(topic string, stored map[int32][]chaos.Value) {
+func (c *cluster) compareReplicas(topic string, stored map[int32][]chaos.Stored) {
 	c.t.Helper()
 	for _, b := range c.brokers {
 		if err := b.stop(); err != nil {
@@ -29,6 +29,11 @@ func (c *cluster) compareReplicas(topic string, stored map[int32][]chaos.Value) 
 			log, err := readLog(filepath.Join(b.dir, fmt.Sprintf("%s-%d", topic, p)))
 			if err != nil {
 				c.t.Fatal(err)
+			}
+			if c.t.Failed() {
+				if err := os.WriteFile(filepath.Join(c.t.ArtifactDir(), fmt.Sprintf("broker-%d-%s-%d.log", b.id, topic, p)), log, 0o600); err != nil {
+					c.t.Error(err)
+				}
 			}
 			n, end, err := checkBatches(log)
 			if err != nil || end != int64(len(values)) {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"strconv"
 	"time"
 
@@ -18,11 +19,15 @@ func load(bootstrap, topic, partitions, id, pace string) error {
 	if err := errors.Join(err1, err2); err != nil {
 		return err
 	}
-	p, err := kafka.NewProducer(&kafka.ConfigMap{
+	config := kafka.ConfigMap{
 		"bootstrap.servers": bootstrap, "enable.idempotence": true, "acks": "all", "linger.ms": 5, "message.timeout.ms": 120_000,
 		// a broker that is stopped breaks no connection
 		"request.timeout.ms": 2000, "socket.timeout.ms": 3000, "topic.metadata.refresh.interval.ms": 1000, "reconnect.backoff.max.ms": 500,
-	})
+	}
+	if debug := os.Getenv("QUIRE_LIBRDKAFKA_DEBUG"); debug != "" {
+		config["debug"] = debug
+	}
+	p, err := kafka.NewProducer(&config)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ func member(bootstrap, group, topic, assignor, instance, session string) error {
 		return err
 	}
 	config := kafka.ConfigMap{"bootstrap.servers": bootstrap, "group.id": group, "enable.auto.commit": false, "auto.offset.reset": "earliest",
-		"max.poll.interval.ms": 30_000, "fetch.wait.max.ms": 300, "reconnect.backoff.max.ms": 1000, "socket.timeout.ms": 6000, "debug": "cgrp"}
+		"max.poll.interval.ms": 30_000, "fetch.wait.max.ms": 300, "reconnect.backoff.max.ms": 1000, "socket.timeout.ms": 6000, "debug": cmp.Or(os.Getenv("QUIRE_LIBRDKAFKA_DEBUG"), "cgrp")}
 	if assignor == "consumer" {
 		config["group.protocol"] = "consumer"
 	} else {
