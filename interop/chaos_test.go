@@ -108,6 +108,8 @@ func (n *nemesis) settle() {
 	}
 	n.c.awaitReady(time.Minute)
 	n.c.await(time.Minute, func(ctx context.Context) error { return inSync(ctx, n.adm, n.load.topic, 3) })
+	since := now()
+	n.c.await(time.Minute, func(context.Context) error { return n.load.silent(since) })
 	n.pass(n.short)
 }
 

@@ -174,6 +174,18 @@ func (l *load) longest() time.Duration {
 	return longest
 }
 
+// silent says which partition has acknowledged nothing since then.
+func (l *load) silent(since chaos.Time) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p, last := range l.last {
+		if last <= since {
+			return fmt.Errorf("partition %d has acknowledged nothing for %v", p, time.Duration(now()-last))
+		}
+	}
+	return nil
+}
+
 // reached says how many records are missing to this many.
 func (l *load) reached(records int64) error {
 	if got := l.acked.Load(); got < records {
