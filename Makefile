@@ -10,7 +10,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test interop fuzz bench crash restart strict hostile groups table compare clean
+.PHONY: run build test interop fuzz bench chaos crash restart strict hostile groups table compare clean
 
 run: build
 	@exec ./$(BIN) dev
@@ -26,6 +26,10 @@ test:
 # Foreign clients, installed under interop/.cache, against bin/quire.
 interop: build
 	./interop/run
+
+# The long form of what `make interop` does in short: 209 faults, 19 of each kind, and at least a million acknowledged records; half an hour.
+chaos: build
+	QUIRE_CHAOS_FAULTS=209 QUIRE_CHAOS_RECORDS=1000000 QUIRE_CHAOS_PACE_US=4000 ./interop/run -timeout 70m -run '^TestChaos$$'
 
 # The long forms of what `make test` does in short: 100 kills, 1 GB in 200 partitions.
 crash:

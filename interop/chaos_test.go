@@ -51,11 +51,11 @@ type fault struct {
 	make  func() string
 }
 
-// TestChaos lets QUIRE_CHAOS_FAULTS (22) faults happen to a cluster under load, goes on until QUIRE_CHAOS_RECORDS records are acknowledged, and judges what was seen.
+// TestChaos lets QUIRE_CHAOS_FAULTS (20) faults happen to a cluster under load, goes on until QUIRE_CHAOS_RECORDS records are acknowledged, and judges what was seen.
 // QUIRE_CHAOS_SEED repeats a run's faults, QUIRE_CHAOS_ONLY keeps the kinds that have this in their name, QUIRE_CHAOS_PACE_US is the time between two records of a producer, and QUIRE_STRICT holds the bounds on pauses, on a machine
 // that does nothing else.
 func TestChaos(t *testing.T) {
-	count := setting(t, "QUIRE_CHAOS_FAULTS", 22)
+	count := setting(t, "QUIRE_CHAOS_FAULTS", 20)
 	seed := int64(setting(t, "QUIRE_CHAOS_SEED", int(time.Now().UnixNano())))
 	t.Logf("QUIRE_CHAOS_SEED=%d", seed)
 	c := startCluster(t, 3)
