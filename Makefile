@@ -10,7 +10,7 @@ COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null)
 # The race detector needs a C compiler.
 RACE := $(shell command -v $${CC:-cc} >/dev/null 2>&1 && echo -race)
 
-.PHONY: run build test interop fuzz bench chaos crash restart strict hostile groups table compare clean
+.PHONY: run build test interop fuzz bench crash restart strict hostile groups chaos cluster table compare clean
 
 run: build
 	@exec ./$(BIN) dev
@@ -49,6 +49,12 @@ hostile:
 # Consumer groups: a million commits loaded, 1,000 idle groups, 10,000 commits a second, 100,000 members. 3 minutes.
 groups:
 	QUIRE_STRICT=1 QUIRE_GROUPS_COMMITS=1000000 QUIRE_GROUPS_SECONDS=30 QUIRE_GROUPS_STORM=100000 go test -count=1 -v -timeout 15m -run 'TestGroupsAfterKill|TestIdleGroups|TestCommitRate|TestGroupsUnderAttack' ./cmd/quire
+
+# A cluster of three processes: 1,000 partitions of three replicas idle, and with a broker killed and stopped; 3,000 made; what a replicated MB costs. On an
+# idle machine QUIRE_STRICT=1 holds the bounds. 5 minutes.
+cluster:
+	QUIRE_CLUSTER_PARTITIONS=1000 QUIRE_CLUSTER_IDLE_SECONDS=20 QUIRE_CLUSTER_MB=1000 go test -count=1 -v -timeout 15m -run 'TestClusterOfManyPartitions|TestClusterProduceCost' ./cmd/quire
+	QUIRE_CLUSTER_PARTITIONS=3000 go test -count=1 -v -timeout 15m -run TestClusterOfManyPartitions ./cmd/quire
 
 # The throughput table of docs/PERFORMANCE.md; BROKERS, DURATION and RATE may be set.
 TABLE_FLAGS = -quire $(BIN) $(if $(BROKERS),-brokers $(BROKERS)) $(if $(DURATION),-duration $(DURATION)) $(if $(RATE),-rate $(RATE))

@@ -78,6 +78,7 @@ func newClient(t *testing.T, addr string, opts ...kgo.Opt) *kgo.Client {
 // killable is a broker process on a directory and ports that stay the same over its lives.
 type killable struct {
 	bin, dir, addr, http, rpc string
+	flags                     []string // further ones
 	cmd                       *exec.Cmd
 	stderr                    *os.File
 }
@@ -102,7 +103,8 @@ func (b *killable) launch(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.stderr = out
-	b.cmd = exec.Command(b.bin, "serve", "--data-dir", b.dir, "--kafka-addr", b.addr, "--http-addr", b.http, "--rpc-addr", b.rpc)
+	args := []string{"serve", "--data-dir", b.dir, "--kafka-addr", b.addr, "--http-addr", b.http, "--rpc-addr", b.rpc}
+	b.cmd = exec.Command(b.bin, append(args, b.flags...)...)
 	b.cmd.Stdout, b.cmd.Stderr = out, out
 	if err := b.cmd.Start(); err != nil {
 		t.Fatal(err)
