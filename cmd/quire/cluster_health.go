@@ -2,13 +2,15 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/quirelog/quire/partition"
 )
@@ -16,13 +18,21 @@ import (
 type healthView struct {
 	Healthy         bool     `json:"healthy"`
 	Controller      int32    `json:"controller"` // -1: none
-	Brokers         int      `json:"brokers"`
+	Brokers         int      `json:"brokers"`    // that answer
 	Partitions      int      `json:"partitions"`
+	Down            []int32  `json:"down"`       // brokers that do not answer
 	Leaderless      []string `json:"leaderless"` // TOPIC/PARTITION
 	UnderReplicated []string `json:"under_replicated"`
 	// Damaged can be read up to the damage, but take no records.
-	Damaged []string   `json:"damaged"`
-	Disks   []diskView `json:"disks"` // those that are not well
+	Damaged []string     `json:"damaged"`
+	Fenced  []fencedView `json:"fenced"`
+	Disks   []diskView   `json:"disks"` // those that are not well
+}
+
+// fencedView is a replica that a live broker has taken out of use, since its files are damaged or lost.
+type fencedView struct {
+	Partition string `json:"partition"` // TOPIC/PARTITION
+	Broker    int32  `json:"broker"`
 }
 
 // diskView is a data directory that is not well.
@@ -33,57 +43,112 @@ type diskView struct {
 	Problem     string `json:"problem"`
 }
 
+const (
+	healthWait  = time.Minute // of --wait without a time
+	healthEvery = 500 * time.Millisecond
+)
+
 func (c *cli) clusterHealthCommand() *cobra.Command {
-	return &cobra.Command{
+	var wait time.Duration
+	cmd := &cobra.Command{
 		Use:   "health",
-		Short: "Say whether partitions and disks are well",
-		Long: "Healthy is a cluster whose partitions all have a leader, all their replicas and undamaged files, and whose disks\n" +
-			"have room. Exits with 0 when healthy, 10 when not, 3 when no broker answers.",
+		Short: "Say whether brokers, partitions and disks are well",
+		Long: "Healthy is a cluster whose brokers all answer, whose partitions all have a leader, all their replicas and undamaged\n" +
+			"files, and whose disks have room. Exits with 0 when healthy, 10 when not, 3 when no broker answers. What is wrong\n" +
+			"with a fenced replica is in its broker's log.",
 		Example: `  quire cluster health
+  quire cluster health --wait=5m             # until it is healthy, 5 minutes at most
   quire cluster health -o json`,
 		Args: wantArgs(0, 0, "no arguments"),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.admin(cmd.Context(), func(ctx context.Context, adm *kadm.Client) error {
-				md, err := adm.Metadata(ctx)
-				if err != nil {
-					return fmt.Errorf("load the cluster: %w", err)
-				}
-				dirs, err := adm.DescribeAllLogDirs(ctx, nil)
-				if err != nil && (ctx.Err() != nil || unreachable(err)) {
-					return fmt.Errorf("look at the disks: %w", err)
-				}
-				v := viewHealth(md, dirs) // a broker that may not or cannot tell its disks is not unhealthy for that
-				if err := c.answer(v, func(w io.Writer) { writeHealth(w, v) }); err != nil {
-					return err
-				}
-				if !v.Healthy {
-					return errUnhealthy
-				}
-				return nil
-			})
+			v, err := c.awaitHealth(cmd.Context(), wait)
+			if err != nil {
+				return err
+			}
+			if err := c.answer(v, func(w io.Writer) { writeHealth(w, v) }); err != nil {
+				return err
+			}
+			if !v.Healthy {
+				return errUnhealthy
+			}
+			return nil
 		},
+	}
+	f := cmd.Flags()
+	f.DurationVarP(&wait, "wait", "w", 0, "`time` to wait until it is healthy; --wait alone: "+healthWait.String())
+	f.Lookup("wait").NoOptDefVal = healthWait.String()
+	return cmd
+}
+
+// awaitHealth looks until the cluster is healthy or wait is over, and returns what it saw last.
+func (c *cli) awaitHealth(ctx context.Context, wait time.Duration) (healthView, error) {
+	ctx, stop := interruptible(ctx)
+	defer stop()
+	until := time.Now().Add(wait)
+	for {
+		var v healthView
+		err := c.request(ctx, func(ctx context.Context, cl *kgo.Client) (err error) {
+			v, err = loadHealth(ctx, cl)
+			return err
+		})
+		if left := time.Until(until); v.Healthy || left <= 0 || err != nil && exitCode(err) != exitUnreachable {
+			return v, err
+		}
+		select {
+		case <-time.After(healthEvery):
+		case <-ctx.Done():
+			return v, errInterrupted
+		}
 	}
 }
 
-func viewHealth(md kadm.Metadata, dirs kadm.DescribedAllLogDirs) healthView {
-	v := healthView{Controller: md.Controller, Brokers: len(md.Brokers), Leaderless: []string{}, UnderReplicated: []string{},
-		Damaged: []string{}, Disks: sickDisks(dirs)}
-	for _, t := range md.Topics.Sorted() {
-		for _, p := range t.Partitions.Sorted() {
-			v.Partitions++
-			name := fmt.Sprintf("%s/%d", t.Topic, p.Partition)
-			switch {
-			case p.Leader < 0:
-				v.Leaderless = append(v.Leaderless, name)
-			case slices.Contains(p.OfflineReplicas, p.Leader):
-				v.Damaged = append(v.Damaged, name)
-			case len(p.ISR) < len(p.Replicas):
-				v.UnderReplicated = append(v.UnderReplicated, name)
-			}
+func loadHealth(ctx context.Context, cl *kgo.Client) (healthView, error) {
+	s, err := loadCluster(ctx, cl)
+	if err != nil {
+		return healthView{}, err
+	}
+	dirs, err := kadm.NewClient(cl).DescribeAllLogDirs(ctx, nil)
+	// A broker that may not or cannot tell its disks is not unhealthy for that; nor is one that has gone down since it was listed.
+	if _, some := errors.AsType[*kadm.ShardErrors](err); err != nil && !some && (ctx.Err() != nil || unreachable(err)) {
+		return healthView{}, fmt.Errorf("look at the disks: %w", err)
+	}
+	return viewHealth(s, dirs), nil
+}
+
+func viewHealth(s clusterState, dirs kadm.DescribedAllLogDirs) healthView {
+	v := healthView{Controller: s.Controller, Down: []int32{}, Leaderless: []string{}, UnderReplicated: []string{}, Damaged: []string{},
+		Fenced: []fencedView{}, Disks: sickDisks(dirs)}
+	for _, b := range s.brokers {
+		if b.Alive {
+			v.Brokers++
+		} else {
+			v.Down = append(v.Down, b.ID)
 		}
 	}
-	v.Healthy = v.Controller >= 0 && len(v.Leaderless)+len(v.UnderReplicated)+len(v.Damaged)+len(v.Disks) == 0
+	for _, t := range s.Topics.Sorted() {
+		for _, p := range t.Partitions.Sorted() {
+			v.Partitions++
+			v.add(&s, p)
+		}
+	}
+	v.Healthy = v.Controller >= 0 && len(v.Down)+len(v.Leaderless)+len(v.UnderReplicated)+len(v.Damaged)+len(v.Fenced)+len(v.Disks) == 0
 	return v
+}
+
+func (v *healthView) add(s *clusterState, p kadm.PartitionDetail) {
+	name := partitionName(p.Topic, p.Partition)
+	st := stateOf(s, p)
+	switch {
+	case st.damaged:
+		v.Damaged = append(v.Damaged, name)
+	case p.Leader < 0:
+		v.Leaderless = append(v.Leaderless, name)
+	case len(st.lacks)+len(st.fenced) > 0:
+		v.UnderReplicated = append(v.UnderReplicated, name)
+	}
+	for _, id := range st.fenced {
+		v.Fenced = append(v.Fenced, fencedView{name, id})
+	}
 }
 
 // sickDisks lists the data directories that have failed or have no room for records.
@@ -113,14 +178,21 @@ func writeHealth(w io.Writer, v healthView) {
 	if v.Controller < 0 {
 		fmt.Fprintln(w, "no controller")
 	}
-	if len(v.Leaderless) > 0 {
-		fmt.Fprintf(w, "without a leader: %s\n", strings.Join(v.Leaderless, " "))
+	if len(v.Down) > 0 {
+		fmt.Fprintf(w, "brokers that do not answer: %s\n", joinIDs(v.Down))
 	}
-	if len(v.UnderReplicated) > 0 {
-		fmt.Fprintf(w, "lacking replicas: %s\n", strings.Join(v.UnderReplicated, " "))
+	for _, list := range []struct {
+		what  string
+		names []string
+	}{
+		{"without a leader", v.Leaderless}, {"lacking replicas", v.UnderReplicated}, {"damaged, read-only", v.Damaged},
+	} {
+		if len(list.names) > 0 {
+			fmt.Fprintf(w, "%s: %s\n", list.what, strings.Join(list.names, " "))
+		}
 	}
-	if len(v.Damaged) > 0 {
-		fmt.Fprintf(w, "damaged, read-only: %s\n", strings.Join(v.Damaged, " "))
+	for _, f := range v.Fenced {
+		fmt.Fprintf(w, "fenced: %s on broker %d, whose log says why\n", f.Partition, f.Broker)
 	}
 	for _, d := range v.Disks {
 		fmt.Fprintf(w, "disk of broker %d at %s: %s\n", d.Broker, d.Dir, d.Problem)

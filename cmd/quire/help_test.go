@@ -8,8 +8,6 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 )
 
 func commands(cmd *cobra.Command) []*cobra.Command {
@@ -45,7 +43,7 @@ func TestCommandTree(t *testing.T) {
 		"quire", "quire serve", "quire dev", "quire topic", "quire topic create", "quire topic list", "quire topic describe",
 		"quire topic config", "quire topic add-partitions", "quire topic trim", "quire topic delete", "quire produce", "quire consume", "quire group",
 		"quire group list", "quire group describe", "quire group seek", "quire group delete", "quire group offset-delete", "quire cluster",
-		"quire cluster info", "quire cluster health", "quire storage", "quire storage dump", "quire storage verify",
+		"quire cluster info", "quire cluster health", "quire cluster partitions", "quire cluster move", "quire cluster drain", "quire cluster unregister", "quire storage", "quire storage dump", "quire storage verify",
 		"quire bench", "quire bench produce", "quire bench consume", "quire bench e2e",
 		"quire generate", "quire generate config", "quire generate systemd", "quire completion", "quire version",
 	}
@@ -114,47 +112,5 @@ func TestSeeds(t *testing.T) {
 		if got := strings.Join(c.seeds(), " "); got != tc.want {
 			t.Errorf("%+v: %s", tc, got)
 		}
-	}
-}
-
-func TestHealthView(t *testing.T) {
-	partition := func(leader int32, isr ...int32) kadm.PartitionDetail {
-		return kadm.PartitionDetail{Leader: leader, ISR: isr, Replicas: []int32{1, 2}}
-	}
-	for name, tc := range map[string]struct {
-		controller int32
-		p          kadm.PartitionDetail
-		want       string
-	}{
-		"well":             {1, partition(1, 1, 2), "healthy: 0 brokers, 1 partition\n"},
-		"no controller":    {-1, partition(1, 1, 2), "UNHEALTHY: 0 brokers, 1 partition\nno controller\n"},
-		"no leader":        {1, partition(-1, 1, 2), "UNHEALTHY: 0 brokers, 1 partition\nwithout a leader: t/0\n"},
-		"a replica behind": {1, partition(1, 1), "UNHEALTHY: 0 brokers, 1 partition\nlacking replicas: t/0\n"},
-		"damaged": {1, kadm.PartitionDetail{Leader: 1, Replicas: []int32{1}, OfflineReplicas: []int32{1}},
-			"UNHEALTHY: 0 brokers, 1 partition\ndamaged, read-only: t/0\n"},
-	} {
-		md := kadm.Metadata{Controller: tc.controller, Topics: kadm.TopicDetails{
-			"t": {Topic: "t", Partitions: kadm.PartitionDetails{0: tc.p}},
-		}}
-		var out bytes.Buffer
-		writeHealth(&out, viewHealth(md, nil))
-		if out.String() != tc.want {
-			t.Errorf("%s: %s, want %s", name, &out, tc.want)
-		}
-	}
-}
-
-func TestHealthOfDisks(t *testing.T) {
-	dirs := kadm.DescribedAllLogDirs{
-		1: {"/a": {Broker: 1, Dir: "/a", UsableBytes: 64 << 20}, "/b": {Broker: 1, Dir: "/b", UsableBytes: 64<<20 - 1}},
-		2: {"/c": {Broker: 2, Dir: "/c", UsableBytes: -1}, "/d": {Broker: 2, Dir: "/d", Err: kerr.KafkaStorageError}},
-	}
-	v := viewHealth(kadm.Metadata{Controller: 1}, dirs)
-	var out bytes.Buffer
-	writeHealth(&out, v)
-	want := "UNHEALTHY: 0 brokers, 0 partitions\ndisk of broker 1 at /b: nearly full, records are refused\n" +
-		"disk of broker 2 at /d: failed: " + kerr.KafkaStorageError.Error() + "\n"
-	if v.Healthy || out.String() != want {
-		t.Errorf("got %s, want %s", &out, want)
 	}
 }
