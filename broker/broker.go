@@ -182,7 +182,7 @@ func (b *Broker) openStorage() error {
 	b.onClose("flusher", flusher.Close)
 	var err error
 	b.node, err = replication.OpenNode(replication.NodeOptions{
-		Dir: b.cfg.DataDir, Self: b.self, Logger: b.log, Transport: b.transport.Raft,
+		Dir: b.cfg.DataDir, Self: b.self, Logger: b.log, Transport: b.transport.Raft, Alive: b.aliveServer,
 	})
 	if err != nil {
 		return fmt.Errorf("open replication: %w", err)
