@@ -19,6 +19,8 @@ import (
 const (
 	movesAtOnce = 1000 // in one request
 	watchEvery  = 250 * time.Millisecond
+	// strayTime is how long a broker that is asked may not have heard of a move yet. What is not being moved for longer has been taken back.
+	strayTime = 15 * time.Second
 )
 
 // migration is the moving of replicas: what there is to do, what is under way, and how far it is.
@@ -32,9 +34,10 @@ type migration struct {
 	after func(context.Context, *kgo.Client) error
 
 	chosen []spot
-	moves  []moveView        // to be begun
-	under  map[spot]moveView // of the chosen, those that were being moved already
-	open   map[spot][]int32  // of both, those that are not done, and where they are to be
+	moves  []moveView         // to be begun
+	under  map[spot]moveView  // of the chosen, those that were being moved already
+	open   map[spot][]int32   // of both, those that are not done, and where they are to be
+	stray  map[spot]time.Time // of the open ones, since when nothing moves them
 }
 
 // load looks where everything is.
@@ -51,7 +54,7 @@ func (m *migration) load(ctx context.Context, cl *kgo.Client) error {
 	if m.chosen, m.moves, err = m.choose(l); err != nil {
 		return err
 	}
-	m.under, m.open = map[spot]moveView{}, map[spot][]int32{}
+	m.under, m.open, m.stray = map[spot]moveView{}, map[spot][]int32{}, map[spot]time.Time{}
 	for _, p := range m.chosen {
 		if part := l.partition(p); part.Target != nil {
 			m.under[p] = moveView{p.topic, p.partition, part.Before, placement.Wanted(part), moveUnder}
@@ -173,9 +176,24 @@ func (m *migration) look(ctx context.Context, cl *kgo.Client, turn int) error {
 			delete(placed, spot{t.Topic, p.Partition})
 		}
 	}
+	return m.settle(placed, time.Now())
+}
+
+// settle closes the moves that are done. still has the replicas of the partitions that nobody moves.
+func (m *migration) settle(still map[spot][]int32, now time.Time) error {
 	for p, to := range m.open {
-		if replicas, ok := placed[p]; ok && slices.Equal(replicas, to) {
+		replicas, ok := still[p]
+		since, strays := m.stray[p]
+		switch {
+		case !ok:
+			delete(m.stray, p)
+		case slices.Equal(replicas, to):
 			delete(m.open, p)
+		case !strays:
+			m.stray[p] = now
+		case now.Sub(since) > strayTime:
+			return withHint(fmt.Errorf("%s is on brokers %s and not being moved to %s: the move was taken back or changed", p, joinIDs(replicas),
+				joinIDs(to)), "%s", m.c.command("cluster partitions "+p.topic))
 		}
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -127,6 +128,25 @@ func TestPlanLeaders(t *testing.T) {
 	moves, alone := newLayout(s, nil).planLeaders(1)
 	if got := planText(moves) + fmt.Sprint(alone); got != "t/0:2,3,1[t/2]" {
 		t.Errorf("planned %s", got)
+	}
+}
+
+// A move that somebody takes back ends the watching; a broker that has not heard of a move yet does not.
+func TestMoveTakenBack(t *testing.T) {
+	p, begun := spot{"a", 0}, time.Now()
+	m := migration{c: &cli{self: "quire"}, open: map[spot][]int32{p: {1, 3}}, stray: map[spot]time.Time{}}
+	still, moving := map[spot][]int32{p: {1, 2}}, map[spot][]int32{}
+	for at, placed := range []map[spot][]int32{still, moving, still} { // the move is heard of in between
+		if err := m.settle(placed, begun.Add(time.Duration(at)*strayTime)); err != nil || len(m.open) != 1 {
+			t.Errorf("look %d: %v, open %v", at, err, m.open)
+		}
+	}
+	err := m.settle(still, begun.Add(3*strayTime+time.Second))
+	if err == nil || !strings.Contains(err.Error(), "a/0 is on brokers 1,2 and not being moved to 1,3") {
+		t.Errorf("taken back: %v", err)
+	}
+	if err := m.settle(map[spot][]int32{p: {1, 3}}, begun); err != nil || len(m.open) != 0 {
+		t.Errorf("moved: %v, open %v", err, m.open)
 	}
 }
 
