@@ -93,15 +93,15 @@ func (ps *pacts) bond(b *ballot, e election, now time.Duration) time.Duration {
 	if b.free {
 		return 0
 	}
+	until := b.shut // what was promised and forgotten binds too, as it may have been to the leader that is known by now
+	if now < promiseFor && (b.fresh == nil || !b.fresh()) {
+		until = promiseFor
+	}
 	if k := ps.leader(b); k != nil {
 		if k.id == e.candidate || k.term <= e.over || e.transfer && e.term == k.term+1 {
 			return 0
 		}
-		return max(0, ps.peer(k.id).promised-now)
-	}
-	until := b.shut
-	if now < promiseFor && (b.fresh == nil || !b.fresh()) {
-		until = promiseFor
+		until = max(until, ps.peer(k.id).promised)
 	}
 	return max(0, until-now)
 }

@@ -41,3 +41,33 @@ func benchPipeline(b *testing.B, size int) {
 		i++
 	}
 }
+
+// leased is a leader of three voters in term 5 who has a lease.
+func leased(t testing.TB) (g *Group, voters []raft.ServerID) {
+	g = newBrokers(t).start("1-a", nil).Group(testGroup)
+	for _, id := range []raft.ServerAddress{"2-b", "3-c"} {
+		s := g.stream(id)
+		s.backing.pact.session.Store(1)
+		s.backing.pact.answered.Store(1 << 62)
+		s.backing.acknowledged(5, s.backing.mark())
+	}
+	return g, []raft.ServerID{"1-a", "2-b", "3-c"}
+}
+
+// BenchmarkLeased is what a leader asks before each answer.
+func BenchmarkLeased(b *testing.B) {
+	g, voters := leased(b)
+	b.ReportAllocs()
+	for b.Loop() {
+		if !g.Leased(5, voters) {
+			b.Fatal("no lease")
+		}
+	}
+}
+
+func TestLeasedAllocatesNothing(t *testing.T) {
+	g, voters := leased(t)
+	if n := testing.AllocsPerRun(100, func() { g.Leased(5, voters) }); n > 0 || !g.Leased(5, voters) {
+		t.Errorf("%v allocations", n)
+	}
+}

@@ -26,7 +26,7 @@ func leaseRuns(t *testing.T, runs int) (seed uint64, n int) {
 
 // Whatever fails, no leader answers after another was elected; and when nothing fails any more, somebody leads and answers.
 func TestLeases(t *testing.T) {
-	seed, runs := leaseRuns(t, 30)
+	seed, runs := leaseRuns(t, 20)
 	elections, reads := 0, 0
 	for i := range uint64(runs) {
 		w := newWorld(seed+i, 3+2*int((seed+i)%3), allRules)

@@ -1,6 +1,10 @@
 package transport
 
-import "github.com/hashicorp/raft"
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
 
 // call has somebody stand for election: by an elector that knows whether a leader has resigned, or by Raft's own timer; or a leader hands over.
 func (w *world) call() {
@@ -38,10 +42,18 @@ func (n *node) called() {
 }
 
 func (n *node) handOver(to *node) {
+	if to == n {
+		return
+	}
 	term := n.term
 	n.silent, n.serves = term, false
+	n.inGroup(2500*time.Millisecond, func() { // it came to nothing
+		if n.leads && n.term == term {
+			n.campaign()
+		}
+	})
 	n.send(to, func() {
-		if to.open%2 == 0 || to == n {
+		if to.open%2 == 0 {
 			return
 		}
 		if to.pacts.called(to.ballot, n.id, term) {
