@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quirelog/quire/interop/chaos"
@@ -29,8 +30,8 @@ func (l *load) finish() {
 	for _, fault := range l.ledger.Check() {
 		l.t.Error(fault)
 	}
-	l.t.Logf("%d records acknowledged by %d producers, %d read in the groups, %d commits, %d marks, %d stored again under a new epoch of librdkafka's", len(l.ledger.Acked),
-		l.producers.Load(), len(l.ledger.Read), l.committed.Load(), len(l.ledger.Marks), l.ledger.Resent)
+	l.t.Logf("%d records acknowledged by %d producers, %d read in the groups, %d commits, %d marks, of librdkafka's %d were stored again under a new epoch and %d passed over",
+		len(l.ledger.Acked), l.producers.Load(), len(l.ledger.Read), l.committed.Load(), len(l.ledger.Marks), l.ledger.Resent, l.ledger.Passed)
 }
 
 // allCommitted says which group has not yet committed the end of which partition.
@@ -39,7 +40,7 @@ func (l *load) allCommitted(ctx context.Context, adm *kadm.Client) error {
 	if err := errors.Join(err, ends.Error()); err != nil {
 		return err
 	}
-	for _, group := range l.ledger.Groups {
+	for _, group := range slices.Concat(l.ledger.Groups, l.ledger.Skips) {
 		offsets, err := adm.FetchOffsets(ctx, group)
 		if err != nil {
 			return err

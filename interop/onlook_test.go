@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/quirelog/quire/interop/chaos"
@@ -48,7 +49,7 @@ func (l *load) lookOnce(cl *kgo.Client, adm *kadm.Client, b *clusterBroker) {
 			}
 		}
 	}
-	for _, group := range l.ledger.Groups {
+	for _, group := range slices.Concat(l.ledger.Groups, l.ledger.Skips) {
 		asked = now()
 		offsets, err := adm.FetchOffsets(ctx, group)
 		if err != nil {

@@ -64,6 +64,10 @@ type Ledger struct {
 	// missed a sequence number: its issue 4953). Resent is how many records are stored twice for that reason, counted by Check.
 	Bumps  map[int32]bool
 	Resent int
+	// Skips are groups of a client that may pass records over by itself (librdkafka 2.11.1: with a fetch under way while it validates an offset it seeks to where it fetches
+	// and throws away what it has fetched and not handed out). Passed is how many records they have not read, counted by Check.
+	Skips  []string
+	Passed int
 }
 
 // maxFaults is how many faults of one kind Check lists.
@@ -129,7 +133,7 @@ func (l *Ledger) checkGroups() (faults []error) {
 		partition int32
 	}
 	read := map[key][]bool{}
-	for _, group := range l.Groups {
+	for _, group := range slices.Concat(l.Groups, l.Skips) {
 		for partition, values := range l.Stored {
 			read[key{group, partition}] = make([]bool, len(values))
 		}
@@ -139,7 +143,16 @@ func (l *Ledger) checkGroups() (faults []error) {
 			of[r.Offset] = true
 		}
 	}
+	l.Passed = 0
 	for k, of := range read {
+		if slices.Contains(l.Skips, k.group) {
+			for _, ok := range of {
+				if !ok {
+					l.Passed++
+				}
+			}
+			continue
+		}
 		if first := slices.Index(of, false); first >= 0 {
 			faults = append(faults, fmt.Errorf("passed over: group %s has never read offset %d of partition %d", k.group, first, k.partition))
 		}

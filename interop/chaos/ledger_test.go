@@ -83,6 +83,15 @@ func TestResentIsCounted(t *testing.T) {
 	}
 }
 
+// A group of a client that is known to pass records over may do so, and it is counted.
+func TestPassedOverIsCounted(t *testing.T) {
+	l := good()
+	l.Skips = []string{"others"}
+	if faults := l.Check(); len(faults) > 0 || l.Passed != 4 {
+		t.Errorf("%d passed over, want 4; %v", l.Passed, faults)
+	}
+}
+
 // What was under way at the same time may be seen in either order.
 func TestConcurrentMarksMayDiffer(t *testing.T) {
 	l := &Ledger{Marks: []Mark{{HighWatermark, 1, 0, 9, 10, 20}, {HighWatermark, 2, 0, 5, 15, 30}, {HighWatermark, 2, 0, 9, 20, 31}}}
