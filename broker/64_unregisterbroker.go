@@ -7,8 +7,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// UnregisterBroker (64), version 0 (KIP-500): a broker that is gone for good is forgotten. It must have no replicas left; one that still runs would
-// register again.
+// UnregisterBroker (64), version 0 (KIP-500): a broker that is gone for good is forgotten. It must have no replicas left; one that still runs
+// registers again.
 
 // unregisterTimeout is how long the change may take; the request has no time of its own.
 const unregisterTimeout = defaultRequestTime

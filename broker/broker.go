@@ -271,6 +271,15 @@ func (b *Broker) HTTPAddr() string {
 	return b.admin.ln.Addr().String()
 }
 
+// Alive lists the brokers of the cluster that answer this one, itself included, by node id.
+func (b *Broker) Alive() []int32 {
+	var ids []int32
+	for _, br := range b.aliveBrokers(b.controller.Image()) {
+		ids = append(ids, br.ID)
+	}
+	return ids
+}
+
 // RPCAddr is where other brokers reach this one.
 func (b *Broker) RPCAddr() string { return b.registration.RPCAddr }
 

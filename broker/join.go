@@ -152,14 +152,32 @@ func (b *Broker) askAll(ctx context.Context, addrs []string) (answers map[string
 	return answers, failures
 }
 
+// stayRegistered introduces the broker at its start, and again when the metadata has it no longer as it is: somebody has unregistered it, though it
+// runs.
+func (b *Broker) stayRegistered(ctx context.Context) {
+	for ctx.Err() == nil {
+		b.introduce(ctx)
+		for image := b.controller.Image(); ctx.Err() == nil && b.registered(image); image = b.controller.Image() {
+			select {
+			case <-b.controller.Changed(image):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// registered says whether the metadata has this broker as it is now.
+func (b *Broker) registered(image *controller.Image) bool {
+	return image.Brokers[b.cfg.NodeID] == b.registration
+}
+
 // introduce tells others where this broker is, and hears where they are, until one has let it in, which it has to do at each start: the broker may
 // have been unregistered while it was away, or have moved. A broker of a cluster that was down as a whole knows nothing but its own
 // address book.
 func (b *Broker) introduce(ctx context.Context) {
 	for w := (patience{begun: time.Now(), said: time.Now()}); ctx.Err() == nil; w.pause(ctx) {
 		alone, err := b.introduceOnce(ctx)
-		entered := b.controller.Image().Brokers[b.cfg.NodeID] == b.registration
-		if entered && (alone || err == nil || b.controller.Leads()) {
+		if b.registered(b.controller.Image()) && (alone || err == nil || b.controller.Leads()) {
 			return
 		}
 		if w.say() {

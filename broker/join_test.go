@@ -82,3 +82,33 @@ func TestSeedsThatDoNotFit(t *testing.T) {
 		})
 	}
 }
+
+// A broker that is unregistered while it runs registers again.
+func TestWhoRunsStaysRegistered(t *testing.T) {
+	listeners, seeds := seedListeners(t, 2)
+	brokers := make([]*Broker, 2)
+	var all sync.WaitGroup
+	for i := range brokers {
+		all.Go(func() {
+			b, err := Start(testContext(t), seedConfig(t, int32(i+1), seeds), Options{RPCListener: listeners[i]})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			brokers[i] = b
+			t.Cleanup(func() { closeBroker(t, b) })
+		})
+	}
+	all.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	before := brokers[0].controller.Image()
+	if err := brokers[0].controller.UnregisterBroker(testContext(t), 2); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "broker 2 is back", func() bool {
+		i := brokers[0].controller.Image()
+		return i.Version > before.Version+1 && brokers[1].registered(i)
+	})
+}

@@ -32,7 +32,7 @@ func (b *Broker) startMembership(ctx context.Context) error {
 	done.Go(func() { b.keeper.Run(running) })
 	done.Go(func() { b.followImages(running) })
 	done.Go(func() { b.followLeaders(running) })
-	done.Go(func() { b.introduce(running) })
+	done.Go(func() { b.stayRegistered(running) })
 	b.onClose("membership", func(context.Context) error {
 		cancel()
 		done.Wait()

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/quirelog/quire/broker/config"
 	"github.com/quirelog/quire/client"
@@ -20,7 +21,7 @@ type Cluster struct {
 }
 
 // StartCluster starts n brokers that form a cluster, on free ports and directories that go with the test, and returns when all of them answer
-// requests. Topics get three replicas, or one a broker where there are fewer, unless they say otherwise. As with Start the brokers stop at the end
+// requests and see each other. Topics get three replicas, or one a broker where there are fewer, unless they say otherwise. As with Start the brokers stop at the end
 // of the test, and what they leave behind fails it.
 //
 //	c := quiretest.StartCluster(t, 3)
@@ -71,6 +72,7 @@ func (c *Cluster) Join(change ...func(*config.Config)) *Broker {
 	if err := b.run(ln); err != nil {
 		c.t.Fatalf("quiretest: start broker %d: %v", b.cfg.NodeID, err)
 	}
+	c.meet()
 	return b
 }
 
@@ -90,6 +92,27 @@ func (c *Cluster) start(listeners []net.Listener) {
 	}
 	if c.t.Failed() {
 		c.t.FailNow()
+	}
+	c.meet()
+}
+
+// meet waits until all brokers that run see each other: what is placed before that is placed on fewer.
+func (c *Cluster) meet() {
+	c.t.Helper()
+	var running []*Broker
+	for _, b := range c.Brokers {
+		if b.broker != nil {
+			running = append(running, b)
+		}
+	}
+	deadline := time.Now().Add(startTimeout)
+	for _, b := range running {
+		for len(b.broker.Alive()) < len(running) {
+			if time.Now().After(deadline) {
+				c.t.Fatalf("quiretest: broker %d sees brokers %v only, of %d that run", b.cfg.NodeID, b.broker.Alive(), len(running))
+			}
+			<-time.After(time.Millisecond)
+		}
 	}
 }
 
@@ -149,4 +172,5 @@ func (c *Cluster) Start(node int) {
 	if err := b.run(nil); err != nil {
 		c.t.Fatalf("quiretest: start broker %d again: %v", node, err)
 	}
+	c.meet()
 }

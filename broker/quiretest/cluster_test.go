@@ -2,6 +2,7 @@ package quiretest
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -127,19 +128,21 @@ func TestClusterReadsFromTheNearest(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer cl.Close()
-	for range 5 {
-		for got := 0; got < 10; {
+	near := leader%3 + 1
+	served := func() int {
+		mu.Lock()
+		defer mu.Unlock()
+		return read[near]
+	}
+	// On a busy machine the replica in the rack may be taken for dead for a moment: then the leader serves.
+	for got, want := 0, 10; served() == 0; want += 10 {
+		for got < want {
 			got += cl.PollFetches(s.ctx).NumRecords()
 			if s.ctx.Err() != nil {
-				t.Fatal("records are missing")
+				t.Fatalf("%d of %d records were read; broker %d leads, a consumer in %s was served by %v", got, want, leader, rack, read)
 			}
 		}
 		s.produce(1, 10)
-	}
-	mu.Lock()
-	defer mu.Unlock()
-	if near := leader%3 + 1; read[near] == 0 {
-		t.Errorf("broker %d leads, a consumer in %s was served by %v", leader, rack, read)
 	}
 }
 
@@ -201,12 +204,13 @@ func TestClusterElectsPreferred(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.eventually("the preferred replicas lead", func() bool {
-		for _, p := range s.partitions() {
+		ps := s.partitions()
+		for _, p := range ps {
 			if p.Leader != p.Replicas[0] {
 				return false
 			}
 		}
-		return true
+		return len(ps) == 3
 	}, func() any { return s.partitions() })
 }
 
@@ -218,12 +222,16 @@ func TestClusterForgetsABroker(t *testing.T) {
 	s := newSession(t, c, "orders", 4)
 	s.await(3)
 	s.produce(4, 10)
+	if !slices.ContainsFunc(slices.Collect(maps.Values(s.partitions())), func(p kadm.PartitionDetail) bool { return slices.Contains(p.Replicas, 4) }) {
+		t.Fatalf("broker 4 has no replica: %+v", s.partitions())
+	}
 	unregister := func(id int32) int16 {
 		req := kmsg.NewPtrUnregisterBrokerRequest()
 		req.BrokerID = id
 		resp, err := req.RequestWith(s.ctx, s.kgo)
 		if err != nil {
-			t.Fatal(err)
+			t.Logf("unregister: %v", err)
+			return -1
 		}
 		return resp.ErrorCode
 	}
