@@ -17,12 +17,21 @@ func (c *cli) devCommand() *cobra.Command {
 		Long: "As serve, with the data in a new directory in $TMPDIR that is removed on exit. It prints three commands to try in\n" +
 			"a second terminal.",
 		Example: `  quire dev
+  quire dev --brokers 3                                   # a cluster, each broker a process
   quire dev --kafka-addr 127.0.0.1:0 --http-addr ''      # on a free port, without admin HTTP`,
 		Args: wantArgs(0, 0, "no arguments"),
 	}
 	given := configFlags(cmd.Flags(), "data-dir")
+	brokers := 1
+	cmd.Flags().IntVar(&brokers, "brokers", 1, fmt.Sprintf("`number` of brokers, 1 to %d: several form a cluster", maxDevBrokers))
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
 		flags := given()
+		switch {
+		case brokers < 1 || brokers > maxDevBrokers:
+			return usageError("quire dev --brokers 3", "--brokers %d: want 1 to %d", brokers, maxDevBrokers)
+		case brokers > 1:
+			return c.devCluster(cmd.Context(), flags, brokers)
+		}
 		if _, set := flags["rpc-addr"]; !set {
 			flags["rpc-addr"] = "127.0.0.1:0" // nobody joins it, so it takes nobody's port
 		}
