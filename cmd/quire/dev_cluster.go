@@ -79,7 +79,8 @@ func (d *devCluster) plan(given map[string]string, n int) error {
 	if err != nil {
 		return fmt.Errorf("find this binary: %w", err)
 	}
-	var taken, seeds []string
+	var seeds []string
+	taken := []string{cfg.KafkaAddr, cfg.HTTPAddr} // the first broker's, and 9643 is followed by 9644
 	next := func(addr string) string {
 		if free := freeFrom(addr, taken); free != "" {
 			addr = free
@@ -89,9 +90,7 @@ func (d *devCluster) plan(given map[string]string, n int) error {
 	}
 	for i := range n {
 		b := &child{id: int32(i + 1), kafka: cfg.KafkaAddr, log: filepath.Join(d.dir, fmt.Sprintf("broker-%d.log", i+1)), ended: make(chan struct{})}
-		if i == 0 {
-			taken = append(taken, b.kafka)
-		} else {
+		if i > 0 {
 			b.kafka = next(cfg.KafkaAddr)
 		}
 		seeds = append(seeds, next(cfg.RPCAddr))

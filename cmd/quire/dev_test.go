@@ -34,3 +34,27 @@ func TestDevCluster(t *testing.T) {
 		t.Errorf("%s is still there: %v", dir, err)
 	}
 }
+
+// With nothing said, the second broker's rpc-addr would be the first one's http-addr.
+func TestDevClusterAddresses(t *testing.T) {
+	d := devCluster{c: &cli{self: "quire"}, dir: t.TempDir()}
+	if err := d.plan(map[string]string{}, maxDevBrokers); err != nil {
+		t.Fatal(err)
+	}
+	whose := map[string]int32{}
+	for _, b := range d.brokers {
+		for i, arg := range b.args {
+			if arg != "--kafka-addr" && arg != "--http-addr" && arg != "--rpc-addr" {
+				continue
+			}
+			addr := b.args[i+1]
+			if other := whose[addr]; other != 0 {
+				t.Errorf("broker %d gets %s %s, which is broker %d's", b.id, arg, addr, other)
+			}
+			whose[addr] = b.id
+		}
+	}
+	if len(whose) != 3*maxDevBrokers {
+		t.Errorf("%d addresses for %d brokers: %v", len(whose), maxDevBrokers, whose)
+	}
+}
